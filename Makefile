@@ -1,0 +1,62 @@
+# Works in this folder only: .venv/ holds the Python packages, .local/ the private servers. Both may be deleted.
+# Paths are relative, because make takes a space in a name for its end.
+
+PYTHON ?= python3
+ARGS ?=
+
+PYTHON_OF_VENV := .venv/bin/python
+INSTALLED := .venv/installed
+PIP_INSTALL := -m pip install --quiet --no-cache-dir --disable-pip-version-check
+UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compile --no-cache --quiet --universal \
+    --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint lock clean
+
+help:
+	@printf '%s\n' \
+	    'make demo     the main job from end to end, on sample ledgers, with servers of its own' \
+	    'make run      the whole stack, until Ctrl-C; its data stay in .local/run/' \
+	    'make test     the tests; ARGS="-k name" goes to pytest' \
+	    'make lint     the linters and the type checker' \
+	    'make lock     requirements*.txt from requirements*.in; ARGS=--upgrade takes newer versions' \
+	    'make setup    .venv/, which the others make when it is missing; PYTHON=python3.12 chooses the Python' \
+	    'make clean    deletes .venv/, .local/ with its databases, and caches'
+
+setup: $(INSTALLED)
+
+# The stamp is gone while this runs: what an interrupted setup leaves behind is not trusted, but made anew.
+$(INSTALLED): requirements-dev.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'Python 3.11 or newer is needed; where it is not python3: make setup PYTHON=/path/to/python' >&2; exit 1; }
+	@echo 'Setting up .venv …'
+	@if [ -e $@ ]; then rm $@; else "$(PYTHON)" -m venv --clear .venv; fi
+	@$(PYTHON_OF_VENV) $(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# `exec`: a signal to make reaches the launcher, not a shell in between.
+demo: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) deploy/local/demo.py
+
+run: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --instance run -- $(PYTHON_OF_VENV) deploy/local/run.py
+
+test: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(PYTHON_OF_VENV) -m ruff check .
+	$(PYTHON_OF_VENV) -m ruff format --check .
+	$(PYTHON_OF_VENV) -m mypy
+	PYTHONPATH=backend $(PYTHON_OF_VENV) .venv/bin/lint-imports
+
+lock:
+	@"$(PYTHON)" -m venv --clear .local/lock
+	@.local/lock/bin/python $(PIP_INSTALL) uv
+	$(UV_COMPILE) requirements.in -o requirements.txt
+	$(UV_COMPILE) requirements-dev.in -o requirements-dev.txt
+	@rm -rf .local/lock
+
+clean:
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@"$(PYTHON)" -c 'import pathlib, shutil; [shutil.rmtree(p) for p in list(pathlib.Path().rglob("__pycache__"))]'

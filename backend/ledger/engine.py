@@ -1,0 +1,240 @@
+"""Turns changes into balances: `drain` works off the outbox, `recompute` makes given licenses right.
+
+Each batch is one READ COMMITTED transaction of separate statements, in this order (docs/decisions/0003-engine-order.md
+says what goes wrong in any other): claim changes, resolve them to licenses, fan out those that mean too many, try the
+lock of every license, compute and write what differs, delete the changes whose licenses were all done. A change is
+deleted only with the balance it asked for, or with the quarantine row that takes its place (G3, G6); killed anywhere,
+a batch leaves everything as it was.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, connection, transaction
+
+from ledger.keys import NAMES, Keys
+from ledger.sql import load
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+BATCH_CHANGES = 5_000
+BATCH_LICENSES = 500
+"""How many licenses one transaction locks: PostgreSQL's lock table is shared and small (6,400 by default)."""
+
+ATTEMPTS = 8
+"""How often a batch is tried again after a deadlock, or while others hold its licenses, at growing intervals of up to
+a second. What is busy after that stays in the outbox and is found by the next drain."""
+
+POISON = ("22", "23", "54", "P0")
+"""Classes of SQLSTATE that lie in one license's data (a sum that exceeds its column, a refused row), not in the
+server, the connection or the schema."""
+ROW_LOCK = ("55P03",)
+STARTS_AGAIN = ("40P01", "40001")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a drain or a recompute did."""
+
+    recomputed: int = 0
+    """Licenses whose balances are equal to their facts."""
+    written: int = 0
+    """Those of them with a balance row that differed, was missing or was left over."""
+    changes: int = 0
+    """Changes worked off."""
+    quarantined: set[int] = field(default_factory=set)
+    """Licenses whose recompute failed by itself."""
+    busy: set[int] = field(default_factory=set)
+    """Licenses left as they were, since another engine or somebody's row lock held them. Their changes are kept."""
+
+    def add(self, other: "Outcome") -> None:
+        """Count what `other` did too; busy stays as it is."""
+        self.recomputed += other.recomputed
+        self.written += other.written
+        self.changes += other.changes
+        self.quarantined |= other.quarantined
+
+
+def recompute(license_ids: Iterable[int]) -> Outcome:
+    """Make the balances of these licenses equal to their facts, whether or not a change is pending.
+
+    A license that no longer exists loses its balances. One that fails by itself is quarantined (G6). Pending changes
+    are left alone: to work them off later changes nothing. Must not be called inside a transaction.
+    """
+    outcome = Outcome()
+    ordered = sorted(set(license_ids))
+    for start in range(0, len(ordered), BATCH_LICENSES):
+        waiting = set(ordered[start : start + BATCH_LICENSES])
+        for attempt in range(ATTEMPTS):
+            _back_off(attempt)
+            waiting -= _again_after_deadlock(lambda waiting=waiting: _recompute_batch(waiting, outcome))
+            if not waiting:
+                break
+        outcome.busy |= waiting
+    return outcome
+
+
+def drain(keys: Keys | None = None) -> Outcome:
+    """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
+
+    Returns when none is left of what it looked for, except what others are at work on. Safe to run any number of times
+    at once, and with nothing to do. Must not be called inside a transaction.
+    """
+    outcome = Outcome()
+    left: dict[int, set[int]] = {}
+    attempt = 0
+    while True:
+        batch = _again_after_deadlock(lambda: _drain_batch(keys, list(left), outcome))
+        left |= batch.left
+        if batch.fanned_out:
+            keys = None  # what they meant is spread over the outbox now
+        if batch.claimed:
+            continue
+        if not left or attempt == ATTEMPTS - 1:
+            break
+        attempt += 1
+        _back_off(attempt)
+        left.clear()
+    outcome.busy = set().union(*left.values())
+    return outcome
+
+
+def due_for_retry() -> list[int]:
+    """The quarantined licenses whose next try is due."""
+    return _column("due_for_retry")
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    claimed: bool
+    fanned_out: bool
+    left: dict[int, set[int]]
+    """Changes that stay, each with those of its licenses that were busy."""
+
+
+def _recompute_batch(license_ids: set[int], outcome: Outcome) -> set[int]:
+    with _transaction(outcome) as done:
+        return _write(_try_locks(license_ids), done)
+
+
+def _drain_batch(keys: Keys | None, busy: Sequence[int], outcome: Outcome) -> _Batch:
+    with _transaction(outcome) as done:
+        claimed = _column("claim_changes", at_most=BATCH_CHANGES, busy=busy, **_filter(keys))
+        if not claimed:
+            return _Batch(claimed=False, fanned_out=False, left={})
+        fanned_out = set(_column("fan_out_changes", change_ids=claimed, at_most=BATCH_LICENSES))
+        licenses_of: dict[int, set[int]] = {change: set() for change in claimed if change not in fanned_out}
+        for change, license_id in _rows("resolve_changes", change_ids=list(licenses_of)):
+            licenses_of[change].add(license_id)
+        chosen = _choose(licenses_of)
+        written = _write(_try_locks(set().union(*chosen.values())), done)
+        left = {change: missing for change, licenses in chosen.items() if (missing := licenses - written)}
+        worked_off = [change for change in chosen if change not in left]
+        _execute("delete_changes", change_ids=worked_off)
+        done.changes = len(worked_off)
+    return _Batch(claimed=True, fanned_out=bool(fanned_out), left=left)
+
+
+def _choose(licenses_of: dict[int, set[int]]) -> dict[int, set[int]]:
+    """The oldest changes that together mean no more licenses than a batch may lock, and every other change that means
+    none beyond those: a burst of changes of one license is one recompute."""
+    wanted: set[int] = set()
+    for licenses in licenses_of.values():
+        if len(wanted | licenses) > BATCH_LICENSES:
+            break
+        wanted |= licenses
+    return {change: licenses for change, licenses in licenses_of.items() if licenses <= wanted}
+
+
+def _try_locks(license_ids: set[int]) -> list[int]:
+    return [license_id for license_id, got in _rows("lock_licenses", license_ids=list(license_ids)) if got]
+
+
+def _write(locked: list[int], done: Outcome) -> set[int]:
+    """Compute and write the balances of licenses whose locks are held. Returns those that need no more doing: written,
+    or quarantined.
+
+    A batch that fails for its data is halved until the bad license is alone; the others go on. Faults that are nobody's
+    data (no connection, a full disk, a missing table) are raised, and the transaction leaves all as it was.
+    """
+    if not locked:
+        return set()
+    try:
+        with transaction.atomic():  # a savepoint: the locks outlive what fails in it
+            [written] = _column("write_balances", license_ids=locked, today=None)
+    except DatabaseError as error:
+        state = _sqlstate(error)
+        if not state.startswith((*POISON, *ROW_LOCK)):
+            raise
+        if len(locked) > 1:
+            half = len(locked) // 2
+            return _write(locked[:half], done) | _write(locked[half:], done)
+        if state in ROW_LOCK:
+            logger.warning("license %s is left for later: somebody holds a lock on its balance", locked[0])
+            return set()
+        logger.error("license %s is quarantined: %s", locked[0], error)
+        _execute("quarantine_license", license_id=locked[0], error=str(error))
+        done.quarantined.update(locked)
+    else:
+        done.recomputed += len(locked)
+        done.written += written
+    return set(locked)
+
+
+@contextmanager
+def _transaction(outcome: Outcome) -> Iterator[Outcome]:
+    """A transaction of the engine. What is done in it counts once it has committed."""
+    done = Outcome()
+    with transaction.atomic(durable=True):
+        _rows("begin_recompute")
+        yield done
+    outcome.add(done)
+
+
+def _again_after_deadlock(batch: Callable[[], Result]) -> Result:
+    """What `batch` returns. Nothing of ours deadlocks; what somebody does to balances by hand may."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return batch()
+        except DatabaseError as error:
+            if _sqlstate(error) not in STARTS_AGAIN:
+                raise
+            _back_off(attempt)
+    return batch()
+
+
+def _back_off(attempt: int) -> None:
+    """Wait before attempt 1, 2 …: about 20 ms, doubling, a second at most, and never quite as long as the others."""
+    if attempt:
+        time.sleep(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))
+
+
+def _sqlstate(error: DatabaseError) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+def _filter(keys: Keys | None) -> dict[str, Any]:
+    ids = {f"{name}s": sorted(getattr(keys, name)) if keys else [] for name in NAMES}
+    return {"everything": not keys, **ids}
+
+
+def _execute(query: str, **parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(load(query), parameters)
+
+
+def _rows(query: str, **parameters: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(load(query), parameters)
+        return cursor.fetchall()
+
+
+def _column(query: str, **parameters: Any) -> list[Any]:
+    return [value for (value,) in _rows(query, **parameters)]

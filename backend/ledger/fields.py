@@ -1,0 +1,33 @@
+"""Columns that Django does not know."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+
+if TYPE_CHECKING:
+    _IntField = models.Field[int, int]
+else:
+    _IntField = models.Field
+
+
+class ClockTimestamp(models.Func):
+    """The clock at this very row: `now()` would stand still during a transaction."""
+
+    function = "clock_timestamp"
+    output_field = models.DateTimeField()
+
+
+class CurrentTransactionId(models.Func):
+    """The id of the transaction that writes the row."""
+
+    function = "pg_current_xact_id"
+
+
+class TransactionIdField(_IntField):
+    """PostgreSQL's `xid8`: a transaction id that never wraps around. An int in Python."""
+
+    def db_type(self, connection: Any) -> str:
+        return "xid8"
+
+    def from_db_value(self, value: str | int, expression: Any, connection: Any) -> int:
+        return int(value)  # the driver has no type for xid8 and hands over its text

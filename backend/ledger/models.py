@@ -1,0 +1,246 @@
+"""Movements on licenses, the outbox of their changes, and the balances derived from them.
+
+Facts (`BillOfEntry` … `AllotmentLine`, and all of `license.models`) are written by people and files. Every write
+leaves a `LicenseChange` (capture.py); the engine (engine.py) turns changes into balances. No foreign key, cascade
+or row lock runs between facts and balances: writers and the engine never wait for each other
+(docs/decisions/0002-facts-and-balances-apart.md).
+"""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from ledger.balance_guard import guard_triggers
+from ledger.fields import ClockTimestamp, CurrentTransactionId, TransactionIdField
+from license.fields import MONEY_MAX, QUANTITY_MAX, money, one_of, quantity, text, within
+from license.models import Company, ImportItem, License, Port, Source
+
+
+class BillOfEntry(models.Model):
+    """The customs declaration of an actual import; its lines debit import items."""
+
+    number = models.CharField(max_length=20)
+    date = models.DateField(null=True, blank=True)
+    port = models.ForeignKey(Port, models.PROTECT, null=True, blank=True)
+    company = models.ForeignKey(Company, models.PROTECT, null=True, blank=True)
+    exchange_rate = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "bills of entry"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["number", "date", "port"], nulls_distinct=False, name="ledger_billofentry_number_date_port"
+            ),
+            models.CheckConstraint(
+                condition=Q(exchange_rate__range=(0, "99999999.9999")), name="ledger_billofentry_exchange_rate_within"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"BE {self.number}" + (f" of {self.date:%d %b %Y}" if self.date else "")
+
+
+class TransactionType(models.TextChoices):
+    """Whether a line of a bill of entry counts (`D`) or is there to be seen (`C`)."""
+
+    DEBIT = "D", "Debit"
+    CREDIT = "C", "Credit"
+
+
+class BillOfEntryLine(models.Model):
+    """What one bill of entry took from one import item (`D`). Lines of type `C` count nowhere."""
+
+    bill_of_entry = models.ForeignKey(BillOfEntry, models.CASCADE, related_name="lines", db_index=False)
+    import_item = models.ForeignKey(ImportItem, models.CASCADE, related_name="bill_of_entry_lines", db_index=False)
+    transaction_type = text(1, TransactionType.DEBIT.value, choices=TransactionType.choices)
+    quantity = quantity()
+    cif_fc = money()
+    cif_inr = money()
+    source = text(10, Source.MANUAL.value, choices=Source.choices)
+    disputed_since = models.DateField(
+        null=True, blank=True, help_text="Date of the customs ledger that first did not show this line any more."
+    )
+
+    class Meta:
+        indexes = [
+            # the engine reads the lines of an import item from this index alone
+            models.Index(
+                fields=["import_item"], include=["transaction_type", "quantity", "cif_fc"], name="ledger_boeline_covering"
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bill_of_entry", "import_item", "transaction_type"], name="ledger_billofentryline_once"
+            ),
+            within("quantity", QUANTITY_MAX),
+            within("cif_fc", MONEY_MAX),
+            within("cif_inr", MONEY_MAX),
+            one_of("transaction_type", TransactionType.values),
+            one_of("source", Source.values),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_transaction_type_display()} of {self.cif_fc}"
+
+
+class AllotmentType(models.TextChoices):
+    """Whether the goods are to come in by a bill of entry, or are bought at home."""
+
+    ALLOTMENT = "AT", "Allotment"
+    ARO = "ARO", "ARO"
+
+
+class Allotment(models.Model):
+    """A promise of part of a license to a company. It reserves until it is linked to a bill of entry.
+
+    An `ARO` (advance release order: the input is bought at home) never gets one.
+    """
+
+    company = models.ForeignKey(Company, models.PROTECT)
+    type = text(3, AllotmentType.ALLOTMENT.value, choices=AllotmentType.choices)
+    item_name = text(255)
+    required_quantity = quantity()
+    unit_price = models.DecimalField(max_digits=15, decimal_places=3, null=True, blank=True)
+    estimated_arrival_date = models.DateField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    bills_of_entry = models.ManyToManyField(BillOfEntry, blank=True, related_name="allotments")
+
+    class Meta:
+        constraints = [
+            within("required_quantity", QUANTITY_MAX),
+            within("unit_price", QUANTITY_MAX),
+            one_of("type", AllotmentType.values),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_type_display()} {self.pk}"
+
+
+class AllotmentLine(models.Model):
+    """What one allotment reserves on one import item."""
+
+    allotment = models.ForeignKey(Allotment, models.CASCADE, related_name="lines", db_index=False)
+    import_item = models.ForeignKey(ImportItem, models.CASCADE, related_name="allotment_lines", db_index=False)
+    quantity = quantity()
+    cif_fc = money()
+    cif_inr = money()
+
+    class Meta:
+        indexes = [
+            # the engine reads the lines of an import item from this index alone
+            models.Index(
+                fields=["import_item"], include=["allotment", "quantity", "cif_fc"], name="ledger_allotline_covering"
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["allotment", "import_item"], name="ledger_allotmentline_once"),
+            within("quantity", QUANTITY_MAX),
+            within("cif_fc", MONEY_MAX),
+            within("cif_inr", MONEY_MAX),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cif_fc} of {self.allotment}"
+
+
+class LicenseChange(models.Model):
+    """The outbox: one row says that something which a balance depends on changed, and where.
+
+    It holds only what stood in the changed row, one of the four ids; which licenses that means is decided when it is
+    worked off (sql/resolve.sql). All four null: every license. Rows are only ever inserted, by triggers, and deleted
+    by the engine in the transaction that writes the balances. No foreign keys: a deleted license has a change too.
+    """
+
+    license_id = models.BigIntegerField(null=True)
+    import_item_id = models.BigIntegerField(null=True)
+    allotment_id = models.BigIntegerField(null=True)
+    item_name_id = models.BigIntegerField(null=True)
+    source = models.TextField(help_text="The table that was written.")
+    operation = models.TextField(help_text="INSERT, UPDATE, DELETE or TRUNCATE.")
+    transaction_id = TransactionIdField(db_default=CurrentTransactionId())
+    created_at = models.DateTimeField(db_default=ClockTimestamp())
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.operation} on {self.source}"
+
+
+class LicenseBalance(models.Model):
+    """What a license has left (docs/rules.md). Written by the engine alone; the database refuses everybody else."""
+
+    license = models.OneToOneField(
+        License, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="balance"
+    )
+    credit_cif = models.DecimalField(max_digits=15, decimal_places=2)
+    debited_cif = models.DecimalField(max_digits=15, decimal_places=2)
+    allotted_cif = models.DecimalField(max_digits=15, decimal_places=2)
+    balance_cif = models.DecimalField(max_digits=15, decimal_places=2)
+    overdrawn_cif = models.DecimalField(max_digits=15, decimal_places=2)
+    is_null = models.BooleanField()
+    is_expired = models.BooleanField()
+    computed_at = models.DateTimeField()
+    rule_version = models.PositiveSmallIntegerField()
+
+    class Meta:
+        default_permissions = ("view",)
+        triggers = guard_triggers()
+
+    def __str__(self) -> str:
+        return f"{self.balance_cif} left"
+
+
+class ImportItemBalance(models.Model):
+    """What an import item has left (docs/rules.md). Written by the engine alone.
+
+    The license is part of the key: with the item alone, an item that moves to another license while two engines
+    run ends without a row. Join on both.
+    """
+
+    pk = models.CompositePrimaryKey("license_id", "import_item_id")
+    license = models.ForeignKey(
+        License, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="import_item_balances"
+    )
+    import_item = models.ForeignKey(
+        ImportItem, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="balances"
+    )
+    debited_quantity = models.DecimalField(max_digits=15, decimal_places=3)
+    debited_value = models.DecimalField(max_digits=15, decimal_places=2)
+    allotted_quantity = models.DecimalField(max_digits=15, decimal_places=3)
+    allotted_value = models.DecimalField(max_digits=15, decimal_places=2)
+    available_quantity = models.DecimalField(max_digits=15, decimal_places=3)
+    overdrawn_quantity = models.DecimalField(max_digits=15, decimal_places=3)
+    available_value = models.DecimalField(max_digits=15, decimal_places=2)
+    overdrawn_value = models.DecimalField(max_digits=15, decimal_places=2)
+
+    class Meta:
+        default_permissions = ("view",)
+        triggers = guard_triggers()
+
+    def __str__(self) -> str:
+        return f"{self.available_quantity} for {self.available_value}"
+
+
+class Quarantine(models.Model):
+    """A license whose recompute failed by itself. Its balance is older than its facts until it succeeds.
+
+    The row takes the place of the change that could not be worked off: it is deleted only in the transaction that
+    writes the license's balance.
+    """
+
+    license_id = models.BigIntegerField(primary_key=True)
+    error = models.TextField()
+    attempts = models.PositiveIntegerField(db_default=1)
+    first_failed_at = models.DateTimeField(db_default=Now())
+    next_try_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name_plural = "quarantine"
+
+    def __str__(self) -> str:
+        return f"license {self.license_id}: {self.error}"
+
+
+from ledger import capture as capture  # noqa: E402  declares its triggers on proxies of the models above

@@ -1,0 +1,19 @@
+"""Celery tasks of the ledger. A message is a hint that may be lost, doubled or late; the outbox is the truth."""
+
+from celery import shared_task
+
+from ledger import engine
+from ledger.keys import Keys
+
+
+@shared_task(name="ledger.tasks.recompute", ignore_result=True)
+def recompute(keys: dict[str, list[int]] | None = None) -> None:
+    """Work off the changes that these keys name, with all else of their transactions; without keys, all changes."""
+    engine.drain(Keys.from_message(keys or {}))
+
+
+@shared_task(name="ledger.tasks.sweep", ignore_result=True)
+def sweep() -> None:
+    """Find what no hint announced, and try licenses again whose quarantine is over."""
+    engine.drain()
+    engine.recompute(engine.due_for_retry())

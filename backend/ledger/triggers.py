@@ -1,0 +1,41 @@
+"""How this project installs triggers with django-pgtrigger: with their owner's rights, and not to be ignored."""
+
+from typing import Any
+
+import pgtrigger
+from django.db import models
+from pgtrigger import compiler
+
+from ledger.sql import load
+
+
+class OwnerTriggerSql(compiler.UpsertTriggerSql):
+    """A trigger as sql/install_trigger.sql installs it. Migrations name this class."""
+
+    enable = "ENABLE"
+
+    def get_template(self) -> str:
+        return load("install_trigger").replace("{enable}", self.enable)
+
+
+class AlwaysTriggerSql(OwnerTriggerSql):
+    """The same, and it fires for `session_replication_role = replica` too. Migrations name this class."""
+
+    enable = "ENABLE ALWAYS"
+
+
+class OwnerTrigger(pgtrigger.Trigger):
+    """A statement-level trigger."""
+
+    level = pgtrigger.Statement
+    sql: type[OwnerTriggerSql] = OwnerTriggerSql
+
+    def compile(self, model: type[models.Model]) -> compiler.Trigger:
+        compiled: Any = super().compile(model)
+        return compiler.Trigger(name=compiled.name, sql=self.sql(**compiled.sql.kwargs))
+
+
+class AlwaysTrigger(OwnerTrigger):
+    """A statement-level trigger that no setting of a session silences."""
+
+    sql = AlwaysTriggerSql

@@ -1,0 +1,76 @@
+"""Settings: from the environment, then from `.env`, then from the private servers of this checkout, then defaults.
+
+docs/configuration.md lists every variable. Nothing here is unsafe when nobody sets anything: without SECRET_KEY the
+key is made up at each start, DEBUG is off.
+"""
+
+import secrets
+from pathlib import Path
+
+import environ
+from kombu import Queue
+
+BACKEND = Path(__file__).resolve().parent.parent
+CHECKOUT = BACKEND.parent
+
+env = environ.Env()
+# read_env keeps what is set already, so the first that says something wins
+for file in (BACKEND / ".env", CHECKOUT / ".env", CHECKOUT / ".local" / "servers.env"):
+    if file.is_file():
+        env.read_env(file)
+
+SECRET_KEY = env.str("SECRET_KEY", default="") or secrets.token_urlsafe(50)
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "pgtrigger",
+    "django_celery_results",
+    "license",
+    "ledger",
+]
+MIDDLEWARE: list[str] = []
+USE_TZ = True
+TIME_ZONE = "Asia/Kolkata"
+LANGUAGE_CODE = "en-in"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+DATABASES = {"default": env.db("DATABASE_URL", default="postgres:///license_manager")}
+
+# --- Celery -----------------------------------------------------------------------------------------------------------
+# docs/decisions/0004-celery-settings.md says why each of these is as it is.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="redis://localhost:6379/0")
+CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default=CELERY_BROKER_URL)
+CELERY_TIMEZONE = env.str("CELERY_TIMEZONE", default="UTC")
+CELERY_ENABLE_UTC = env.bool("CELERY_ENABLE_UTC", default=True)
+
+# A recompute must never wait behind the night: queues of their own, asked in this order.
+CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile")]
+CELERY_TASK_DEFAULT_QUEUE = "recompute"
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "queue_order_strategy": "priority",
+    # a hanging broker is given up after two seconds, not after forty
+    "socket_timeout": 2,
+    "socket_connect_timeout": 2,
+    "health_check_interval": 10,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # by default a worker gives up for good after some 46 minutes
+
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = False  # late ones wedge a worker that loses Redis in mid-task; the outbox makes them needless
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is decided in PostgreSQL, not in a file
+SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "ledger.tasks.sweep",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},  # sweeps do not pile up while no worker is there
+    },
+}

@@ -1,0 +1,68 @@
+"""What every test of the database has: committed writes, and clean tables before each test."""
+
+from collections.abc import Callable, Generator
+from datetime import date
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from pytest_django import DjangoDbBlocker
+
+from ledger.engine import drain
+from license.clock import business_date
+from tests import oracle
+
+TABLES = """
+    license_license, license_exportitem, license_importitem, license_importitem_item_names, license_itemname,
+    license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry, ledger_billofentryline,
+    ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry, ledger_licensechange,
+    ledger_licensebalance, ledger_importitembalance, ledger_quarantine
+"""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: DjangoDbBlocker) -> None:
+    """Migrate the private database itself: workers, beat and commands of a test then find it by DATABASE_URL."""
+    with django_db_blocker.unblock():
+        call_command("migrate", verbosity=0)
+        connection.close()
+
+
+@pytest.fixture
+def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Generator[None]:
+    """A clean database in which commits are commits: the engine and its triggers live by them."""
+    with django_db_blocker.unblock():
+        sql(f"TRUNCATE {TABLES} RESTART IDENTITY")
+        yield
+        connection.close()
+
+
+def sql(statement: str, *parameters: Any) -> list[Any]:
+    """Run a statement as any tool would. Its rows, if it has any."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def one(statement: str, *parameters: Any) -> Any:
+    """The single value that a query yields."""
+    [[value]] = sql(statement, *parameters)
+    return value
+
+
+def assert_balances_follow_facts(today: date | None = None) -> None:
+    """Nothing is pending, and every balance equals what the oracle makes of the facts: no row more, none less."""
+    assert sql("SELECT * FROM ledger_licensechange") == []
+    assert oracle.stored() == oracle.expected(today or business_date())
+
+
+@pytest.fixture
+def drained(database: None) -> Callable[[], None]:
+    """Drains the outbox and checks what came of it."""
+
+    def drain_and_check() -> None:
+        drain()
+        assert_balances_follow_facts()
+
+    return drain_and_check
