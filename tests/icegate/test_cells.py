@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.icegate import cells
@@ -300,6 +300,7 @@ MEANINGS = (
 NEAR_MISSES = st.text(alphabet="0123456789.,:/-+eE_'\"= \xa0ABZ१é", max_size=30)
 
 
+@settings(deadline=None)
 @given(NEAR_MISSES | st.text(max_size=40))
 def test_a_cell_has_a_meaning_or_a_cell_error(raw: str) -> None:
     cell = cells.clean(raw)
@@ -313,6 +314,7 @@ def test_a_cell_has_a_meaning_or_a_cell_error(raw: str) -> None:
             assert value == value.strip()
 
 
+@settings(deadline=None)
 @given(st.decimals(min_value=0, max_value=Decimal("9999999999999.99"), places=2, allow_nan=False))
 def test_an_amount_means_the_same_however_it_is_grouped(value: Decimal) -> None:
     assert cells.amount(f"{value}") == value

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.icegate import rows as rows_module
@@ -179,6 +179,7 @@ def test_html_on_one_line_is_counted_in_rows() -> None:
     assert [row.line for row in sheet.rows] == [1, 2, 3]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_any_bytes_give_rows_or_a_refusal(data: bytes) -> None:
     with contextlib.suppress(UnreadableFileError):
@@ -191,6 +192,7 @@ TAGS = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(TAGS, max_size=40).map("".join))
 def test_any_tags_give_rows_or_a_refusal(page: str) -> None:
     with contextlib.suppress(UnreadableFileError):

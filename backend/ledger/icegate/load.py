@@ -1,0 +1,190 @@
+"""Ledgers → facts: set by set, all or nothing for each license, and twice is once.
+
+What becomes of each line is said in docs/icegate.md, and in the first line of each sql/icegate_*.sql. The writes are
+plain SQL: no Django signal tells of them, the triggers do, and a hint after each commit makes the balances follow at
+once.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from django.db import DatabaseError, connection, transaction
+
+from ledger.hints import announce
+from ledger.icegate.ledger import Ledger
+from ledger.keys import Keys
+from ledger.sql import load as load_sql
+
+LICENSES_AT_ONCE = 200
+
+# each yields (license number, note) for what it changed, or for what a person should know
+STEPS = (
+    "icegate_update_licenses",
+    "icegate_create_licenses",
+    "icegate_find_licenses",
+    "icegate_export_items",
+    "icegate_check_entitlement",
+    "icegate_import_items",
+    "icegate_find_items",
+    "icegate_find_bills",
+    "icegate_complete_bills",
+    "icegate_create_bills",
+    "icegate_find_bills",  # once more: every debit has its bill now
+    "icegate_check_ports",
+    "icegate_update_lines",
+    "icegate_create_lines",
+    "icegate_dispute_lines",
+)
+CHECKS = ("icegate_check_entitlement", "icegate_check_ports")
+CREATES = "icegate_create_licenses"
+
+
+class Status(StrEnum):
+    """What loading a ledger did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    OLDER = "older"
+    """We hold a newer ledger of the license: nothing was changed."""
+    REFUSED = "refused"
+    """Nothing was changed; the notes say why. A person has to do something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of one ledger, and what a person should know of it."""
+
+    ledger: Ledger
+    status: Status
+    notes: tuple[str, ...]
+
+
+def load(
+    ledgers: Sequence[Ledger],
+    *,
+    force: bool = False,
+    ledger_date: date | None = None,
+    progress: Callable[[int], None] = lambda loaded: None,
+) -> list[Loaded]:
+    """Load ledgers of different licenses; `ledger_date` is the day of print of those that do not say it.
+
+    Guarantees: each license is loaded whole or not at all; a license that fails keeps no other from being loaded; what
+    is equal already is not written, so that loading twice leaves not even a change. Unless `force` is set, a ledger
+    whose totals do not fit is refused. `progress` is called with the number of licenses that are done with.
+    Must not be called inside a transaction.
+    """
+    outcomes: list[Loaded] = []
+    good: list[Ledger] = []
+    for ledger in ledgers:
+        if ledger.totals_fit or force:
+            good.append(ledger)
+        else:
+            outcomes.append(Loaded(ledger, Status.REFUSED, (*ledger.notes, _misfit(ledger))))
+    progress(len(outcomes))
+    for start in range(0, len(good), LICENSES_AT_ONCE):
+        batch = good[start : start + LICENSES_AT_ONCE]
+        outcomes += _load_or_halve(batch, ledger_date)
+        progress(len(batch))
+    order = {ledger.license_number: position for position, ledger in enumerate(ledgers)}
+    return sorted(outcomes, key=lambda loaded: order[loaded.ledger.license_number])
+
+
+def _misfit(ledger: Ledger) -> str:
+    if ledger.totals_difference is None:
+        return "there is no Bal.Duty line to check the debits against: is a page missing? --force loads it all the same"
+    return (
+        f"CIF-FC {ledger.cif_fc} less debits of {ledger.debited_cif_fc} is not Bal.CIF-FC {ledger.balance_cif_fc}, by "
+        f"{ledger.totals_difference:+}: is a page missing? --force loads it all the same"
+    )
+
+
+def _load_or_halve(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
+    """Load them in one transaction; where the database refuses that, find the one that it refuses."""
+    try:
+        with transaction.atomic(durable=True):
+            outcomes = _load(ledgers, ledger_date)
+    except DatabaseError as error:
+        if not _is_refusal(error):
+            raise
+        if len(ledgers) == 1:
+            return [Loaded(ledgers[0], Status.REFUSED, (*ledgers[0].notes, f"the database refuses it: {error}"))]
+        half = len(ledgers) // 2
+        return _load_or_halve(ledgers[:half], ledger_date) + _load_or_halve(ledgers[half:], ledger_date)
+    return outcomes
+
+
+def _is_refusal(error: DatabaseError) -> bool:
+    """Data that does not fit, or a write of somebody else that came between: not a broken server."""
+    return (getattr(error.__cause__, "sqlstate", None) or "").startswith(("22", "23", "40"))
+
+
+def _load(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
+    notes: dict[str, list[str]] = {ledger.license_number: list(ledger.notes) for ledger in ledgers}
+    touched, created, older = set(), set(), set()
+    with connection.cursor() as cursor:
+        _stage(ledgers, ledger_date)
+
+        def run(step: str) -> Iterator[str]:
+            cursor.execute(load_sql(step), {})
+            for license_number, note in cursor.fetchall() if cursor.description else ():
+                if note:
+                    notes[license_number].append(note)
+                yield license_number
+
+        older.update(run("icegate_pass_over_older"))
+        cursor.execute(load_sql("icegate_companies"), {})
+        cursor.execute(load_sql("icegate_ports"), {})
+        for step in STEPS:
+            numbers = set(run(step))
+            if step not in CHECKS:
+                touched |= numbers
+            if step == CREATES:
+                created = numbers
+        cursor.execute("SELECT license_id FROM incoming_license")
+        license_ids = {license_id for (license_id,) in cursor.fetchall()}
+    if touched:
+        transaction.on_commit(lambda: announce(Keys(license_id=license_ids)), robust=True)
+
+    def status(number: str) -> Status:
+        if number in older:
+            return Status.OLDER
+        if number in created:
+            return Status.CREATED
+        return Status.UPDATED if number in touched else Status.UNCHANGED
+
+    return [
+        Loaded(ledger, status(ledger.license_number), tuple(notes[ledger.license_number])) for ledger in ledgers
+    ]
+
+
+def _stage(ledgers: list[Ledger], ledger_date: date | None) -> None:
+    rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    for ledger in ledgers:
+        number = ledger.license_number
+        rows["incoming_license"].append((
+            number, ledger.license_date, ledger.registration_number, ledger.registration_date, ledger.iec,
+            ledger.scheme_code, ledger.notification_number, ledger.currency, ledger.port_code, ledger.cif_fc,
+            ledger.cif_inr, ledger.quantity, ledger.printed_on or ledger_date, ledger.newest_mention,
+        ))  # fmt: skip
+        rows["incoming_credit"] += [(number, c.serial_number, c.quantity, c.cif_fc, c.cif_inr) for c in ledger.credits]
+        rows["incoming_debit"] += [
+            (number, d.serial_number, d.number, d.date, d.port_code, d.quantity, d.cif_fc, d.cif_inr, d.line)
+            for d in ledger.debits
+        ]
+    columns = {
+        "incoming_license": "license_number, license_date, registration_number, registration_date, iec, scheme_code, "
+        "notification_number, currency, port_code, cif_fc, cif_inr, quantity, ledger_date, newest_mention",
+        "incoming_credit": "license_number, serial_number, quantity, cif_fc, cif_inr",
+        "incoming_debit": "license_number, serial_number, number, date, port_code, quantity, cif_fc, cif_inr, position",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(load_sql("icegate_stage"))
+        for table, names in columns.items():
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:  # noqa: S608 (our own names)
+                for row in rows[table]:
+                    copy.write_row(row)
+            cursor.execute(f"ANALYZE {table}")

@@ -1,0 +1,80 @@
+"""`manage.py import_icegate FILE…`"""
+
+import sys
+from argparse import ArgumentParser
+from collections import Counter
+from datetime import date, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from ledger.icegate.load import Loaded, Status, load
+from ledger.icegate.parse import parse_file
+
+
+class Command(BaseCommand):
+    """Loads item-wise ledgers of the customs portal. docs/icegate.md says how."""
+
+    help = (
+        "Loads ICEGATE item-wise ledgers (CSV, printed text or HTML). Each license is loaded whole or not at all, and a "
+        "ledger that is loaded already changes nothing. Exit status: 0 all loaded, 1 something was not."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("files", nargs="+", metavar="FILE")
+        parser.add_argument(
+            "--force", action="store_true", help="load licenses too whose debits do not fit customs' own balance"
+        )
+        parser.add_argument(
+            "--ledger-date",
+            type=_date,
+            metavar="DD/MM/YYYY",
+            help="the day on which the files were printed, for those that do not say it",
+        )
+
+    def handle(self, *, files: list[str], force: bool, ledger_date: date | None, **options: Any) -> None:
+        counts: Counter[Status] = Counter()
+        problems = 0
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("licenses"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        with bar:
+            for name in files:
+                parsed = parse_file(name)
+                for problem in parsed.problems:
+                    self.stderr.write(str(problem))
+                problems += len(parsed.problems)
+                task = bar.add_task(name, total=len(parsed.ledgers))
+                outcomes = load(
+                    parsed.ledgers,
+                    force=force,
+                    ledger_date=ledger_date,
+                    progress=lambda done, task=task: bar.advance(task, done),  # type: ignore[misc]
+                )
+                for loaded in outcomes:
+                    self._report(loaded, is_verbose=options["verbosity"] > 1)
+                counts.update(loaded.status for loaded in outcomes)
+        summary = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status]) or "none"
+        self.stdout.write(f"Licenses: {summary}.")
+        if problems or counts[Status.REFUSED]:
+            raise CommandError("Not everything was loaded; see above.", returncode=1)
+
+    def _report(self, loaded: Loaded, *, is_verbose: bool) -> None:
+        place = f"{loaded.ledger.file}:{loaded.ledger.line}: license {loaded.ledger.license_number}"
+        stream = self.stderr if loaded.status is Status.REFUSED else self.stdout
+        if is_verbose or loaded.status in (Status.REFUSED, Status.OLDER):
+            stream.write(f"{place}: {loaded.status}")
+        for note in loaded.notes:
+            stream.write(f"{place}: {note}")
+
+
+def _date(text: str) -> date:
+    return datetime.strptime(text, "%d/%m/%Y").date()  # noqa: DTZ007 (a date has no timezone)

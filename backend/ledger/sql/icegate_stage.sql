@@ -1,0 +1,40 @@
+-- Where the ledgers of one transaction are put, before anything of ours is touched. One load of ledgers at a time: a
+-- bill of entry stands on many licenses, and two loads that met on bills in another order would deadlock.
+SELECT pg_advisory_xact_lock(x'4C63'::bigint << 48);
+CREATE TEMPORARY TABLE incoming_license (
+    license_number text PRIMARY KEY,
+    license_date date NOT NULL,
+    registration_number text NOT NULL,
+    registration_date date,
+    iec text NOT NULL,
+    scheme_code text NOT NULL,
+    notification_number text NOT NULL,
+    currency text NOT NULL,
+    port_code text NOT NULL,
+    cif_fc numeric NOT NULL,
+    cif_inr numeric NOT NULL,
+    quantity numeric NOT NULL,
+    ledger_date date, -- the day of the print; unknown where the file does not say
+    newest_mention date NOT NULL, -- it was printed on this day or later
+    license_id bigint
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE incoming_credit (
+    license_number text NOT NULL,
+    serial_number integer NOT NULL,
+    quantity numeric NOT NULL,
+    cif_fc numeric NOT NULL,
+    cif_inr numeric NOT NULL
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE incoming_debit (
+    position integer NOT NULL,
+    license_number text NOT NULL,
+    serial_number integer NOT NULL,
+    number text NOT NULL,
+    date date NOT NULL,
+    port_code text NOT NULL,
+    quantity numeric NOT NULL,
+    cif_fc numeric NOT NULL,
+    cif_inr numeric NOT NULL,
+    bill_of_entry_id bigint,
+    import_item_id bigint
+) ON COMMIT DROP;
