@@ -82,6 +82,31 @@ class ItemName(models.Model):
         return self.name
 
 
+class MatchRule(models.Model):
+    """By which descriptions and HS codes an item name is recognised (license.matching): all that the rule says must hold.
+
+    Several rules of a name are alternatives. A rule only proposes links; no balance depends on it.
+    """
+
+    item_name = models.ForeignKey(ItemName, models.CASCADE, related_name="match_rules", db_index=False)
+    words = text(255, help_text="Whole words in any order, lower case; word* is the beginning of a word.")
+    hs_prefix = text(8, help_text="Digits that the HS code begins with.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["item_name", "words", "hs_prefix"], name="license_matchrule_once"),
+            models.CheckConstraint(
+                condition=~Q(words="") | ~Q(hs_prefix=""), name="license_matchrule_says_something"
+            ),
+            models.CheckConstraint(condition=Q(hs_prefix__regex=r"^[0-9]*$"), name="license_matchrule_hs_prefix_digits"),
+        ]
+
+    def __str__(self) -> str:
+        return " and ".join(
+            part for part in (self.words and f"words {self.words!r}", self.hs_prefix and f"HS {self.hs_prefix}") if part
+        )
+
+
 class PurchaseStatus(models.TextChoices):
     """How a license was come by. Restrictions by name do not bind a conversion."""
 

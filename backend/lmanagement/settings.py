@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 BACKEND = Path(__file__).resolve().parent.parent
@@ -38,6 +39,8 @@ LANGUAGE_CODE = "en-in"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASES = {"default": env.db("DATABASE_URL", default="postgres:///license_manager")}
+if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must be of the form postgres://user:password@host:port/name")
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.
@@ -56,6 +59,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "health_check_interval": 10,
+    # and a refusing one after one more try: the outbox keeps what a hint would have said
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # by default a worker gives up for good after some 46 minutes

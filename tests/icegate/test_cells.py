@@ -106,6 +106,8 @@ def test_amount(written: str, value: str) -> None:
         ("1,2345", "thousands separators in the wrong places"),
         ("1,11,30.61", "thousands separators in the wrong places"),
         ("123,45,678", "thousands separators in the wrong places"),
+        ("1,234,56,789", "thousands separators in the wrong places"),
+        ("12,34,567,890", "thousands separators in the wrong places"),
         (",123", "thousands separators in the wrong places"),
         ("123,", "thousands separators in the wrong places"),
         ("1,,234", "thousands separators in the wrong places"),

@@ -121,6 +121,8 @@ GENEROSITY = [
     ("advance authorisation of a company with a PAN in euros",
      {"iec": "IEC,abcde1234f,Schm.Cd.,3,Notifcn.,,Frgn.Curr,eur"},
      {"iec": "ABCDE1234F", "scheme_code": "03", "notification_number": "", "currency": "EUR"}),
+    ("no total quantity", {"tot": "Tot.Duty,0,CIF-INR.,830000,Tot.Qty.,,CIF-FC,10000.5"}, {"quantity": Decimal(0)}),
+    ("prose of any length", {"blank": "x" * 2000}, {}),
     ("header lines repeated on a later page", {"repeated": GOOD["tot"], "bal again": GOOD["bal"]}, {}),
     ("furniture",
      {"furniture": "Page No:-2\nIndian Customs EDI System - Imports\nJNCH, NHAVA SHEVA (INNSA1)\nItem Wise Ledger\n"
@@ -228,6 +230,8 @@ FAULTS = [
     ("endless cell", credit_2("2,D,,,50.5" + "0" * 1000), (CREDIT_2, 6, "too long"), "has 1,004 characters"),
     ("endless furniture", {"blank": "Page,," + "0" * 1001}, (11, 3, "too long"), "has 1,001 characters"),
     ("two credits", {"blank": "Credit-,2,D,,,50.5"}, (11, 2, "serial number"), "has 2 Credit- lines, line 10 and 11"),
+    ("two credits, too few", {"tot": "Tot.Duty,0,,830000,,300,,10000.5", "blank": "Credit-,2,D,,,50.5"},
+     (11, 2, "serial number"), "has 2 Credit- lines"),
     ("two credits, one small", {"blank": "Credit-,2,D,,,1"}, (11, 2, "serial number"), "has 2 Credit- lines"),
     ("no license date", regn(date=""), (REGN, 8, "license date"), "is blank"),
     ("registered never", regn(registered="32/03/2025"), (REGN, 4, "registration date"), "'32/03/2025' is not a date"),
@@ -404,6 +408,32 @@ def test_a_page_with_other_header_lines_is_a_problem() -> None:
             "mixed; download the file again. License 0310000001 is not loaded."
         )
     ]
+
+
+def test_what_a_later_page_adds_to_its_ledger() -> None:
+    first = [*HEADER[:4], GOOD["credit 1"], GOOD["debit 1"]]
+    second = [*HEADER, GOOD["debit 1 quantity"], GOOD["credit 2"], footer("31/04/2025"), footer("01/05/2025")]
+    ledger = only(parsed(first, second))
+    assert without_places(ledger) == dataclasses.replace(without_places(LEDGER), printed_on=date(2025, 5, 1))
+    assert ledger.notes == (
+        "The print date '31/04/2025' at line 15 was passed over: it is not a date; write it as DD/MM/YYYY.",
+    )
+    faulty = parsed(first, [*second, *["Debit-,2,X,,,,,1,01/01/2025,"] * 25])
+    assert [problem.line for problem in faulty.problems] == [*range(17, 37), 1]
+    assert faulty.problems[-1].message == "and 5 more problems, not listed"
+    # a third page that begins with what the second holds is another print
+    file = parsed(first, [*HEADER, GOOD["debit 1 quantity"], GOOD["credit 2"]], lines())
+    assert only(file).notes == (
+        "Another print of this license, at line 1, was passed over: this one stands later in the file.",
+    )
+    file = parsed([*HEADER, GOOD["credit 1"]], [*HEADER, GOOD["credit 2"]], [*HEADER, GOOD["credit 2"]])
+    assert only(file).line == 15
+    assert not only(file).totals_fit
+
+
+def test_a_print_of_another_day_is_no_later_page() -> None:
+    cut_off = lines({"credit 1": None, "debit 1": None, "debit 1 quantity": None, "credit 2": None})
+    assert older_and_newer(cut_off, footer("01/05/2025"), newer(), footer("01/07/2025")) == (2,)
 
 
 def newer() -> list[str]:

@@ -65,6 +65,8 @@ def test_no_other_character_ends_a_line() -> None:
         ('Tot.Duty, "66,593.16" ,x', [("Tot.Duty", "66,593.16", "x")]),
         ('"IEC","say ""x""",', [("IEC", 'say "x"', "")]),
         ('"IEC","="' + '"0318"' + '"",', [("IEC", '="0318"', "")]),
+        # most records decide
+        ("IEC,1\nIEC,2\t\nIEC\t3", [("IEC", "1"), ("IEC", "2"), ("IEC 3",)]),
         # a quoted label still votes for its separator
         ('"IEC"\t"a,b,c"\n"IEC"\t"d"', [("IEC", "a,b,c"), ("IEC", "d")]),
     ],
@@ -147,6 +149,8 @@ HTML = [
     ("comments", "<!-- <tr><td>no --><tr><td>I<!-- x -->EC</td></tr><!-- <tr> -->", [("IEC",)]),
     ("scripts", "<script>'<tr>'</script><style>tr {}</style><title>t</title><tr><td>IEC</td></tr>", [("IEC",)]),
     ("pages joined", "<html><body><tr><td>IEC</table></body></html>\n<html><tr><td>b</html>", [("IEC",), ("b",)]),
+    ("pages joined in a paragraph", "<html><table><tr><td>IEC</table><p>x</html>\n<html><table><tr><td>b</table></html>",
+     [("IEC",), ("x",), ("b",)]),
     ("declared otherwise", '<?xml version="1.0" encoding="utf-16"?><meta charset=utf-7><tr><td>é–</tr>', [("é–",)]),
     ("empty rows", "<table><tr></tr><tr><td></td></tr></table>", [(), ("",)]),
     ("loose furniture", "<table><td>logo</td><tr><td>IEC</table>", [("logo",), ("IEC",)]),

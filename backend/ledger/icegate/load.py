@@ -156,9 +156,7 @@ def _load(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
             return Status.CREATED
         return Status.UPDATED if number in touched else Status.UNCHANGED
 
-    return [
-        Loaded(ledger, status(ledger.license_number), tuple(notes[ledger.license_number])) for ledger in ledgers
-    ]
+    return [Loaded(ledger, status(ledger.license_number), tuple(notes[ledger.license_number])) for ledger in ledgers]
 
 
 def _stage(ledgers: list[Ledger], ledger_date: date | None) -> None:

@@ -1,0 +1,178 @@
+"""What a balance is made of: its lines, each with its source, and the rule that gave each available value.
+
+The numbers come from `expected.sql`, the one definition; the lines are read in the same snapshot.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, TransactionType
+from ledger.sql import load
+from license.formats import day, indian
+from license.models import License
+
+HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One amount that counts: a credit, a debit, or what an allotment reserves."""
+
+    document: str
+    source: str
+    cif_fc: Decimal
+    quantity: Decimal | None = None
+    serial_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemExplanation:
+    """What is left of an import item, and the rule that decided its value, in words."""
+
+    serial_number: int
+    description: str
+    quantity: Decimal
+    debited_quantity: Decimal
+    allotted_quantity: Decimal
+    available_quantity: Decimal
+    overdrawn_quantity: Decimal
+    available_value: Decimal
+    overdrawn_value: Decimal
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that a balance is made of, in one snapshot."""
+
+    license: License
+    today: date
+    credit_cif: Decimal
+    debited_cif: Decimal
+    allotted_cif: Decimal
+    balance_cif: Decimal
+    overdrawn_cif: Decimal
+    is_null: bool
+    is_expired: bool
+    is_norm_unknown: bool
+    credits: list[Line]
+    debits: list[Line]
+    allotments: list[Line]
+    items: list[ItemExplanation]
+    stored_balance_cif: Decimal | None
+    """None: no balance is stored yet."""
+    computed_at: datetime | None
+    pending: int
+    """Changes that mean this license and are not worked off yet."""
+
+
+def explain(license_number: str) -> Explanation:
+    """Explain the balance of one license. Raises License.DoesNotExist. Must not be called inside a transaction."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        license = License.objects.select_related("exporter", "port").get(license_number=license_number)
+        cursor.execute(
+            f"SELECT (statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date AS today, ruled.*, item.description, "
+            f"item.serial_number, item.quantity FROM ({load('expected')}) AS ruled LEFT JOIN license_importitem AS item "
+            "ON item.id = ruled.import_item_id ORDER BY item.serial_number",
+            {"license_ids": [license.pk], "today": None},
+        )
+        rows = list(_as_dicts(cursor))
+        cursor.execute(
+            f"SELECT count(DISTINCT change_id) FROM ({load('resolve_changes')}) AS pending "
+            "WHERE license_id = %(license_id)s",
+            {"change_ids": None, "license_id": license.pk},
+        )
+        [(pending,)] = cursor.fetchall()
+        exports = list(license.export_items.select_related("norm").order_by("pk"))
+        stored = LicenseBalance.objects.filter(pk=license.pk).first()
+        total = rows[0]
+        return Explanation(
+            license=license,
+            today=total["today"],
+            **{name: total[name] for name in ("credit_cif", "debited_cif", "allotted_cif", "balance_cif")},
+            **{name: total[name] for name in ("overdrawn_cif", "is_null", "is_expired")},
+            is_norm_unknown=not any(export.norm_id for export in exports),
+            credits=[
+                Line(
+                    f"export item {export.pk}, " + (f"norm {export.norm.code}" if export.norm else "norm unknown"),
+                    export.get_source_display(),
+                    export.cif_fc,
+                    export.net_quantity,
+                )
+                for export in exports
+            ],
+            debits=list(_debits(license)),
+            allotments=list(_allotments(license)),
+            items=[_item(row) for row in rows if row["import_item_id"] is not None],
+            stored_balance_cif=stored and stored.balance_cif,
+            computed_at=stored and stored.computed_at,
+            pending=pending,
+        )
+
+
+def _debits(license: License) -> Iterator[Line]:
+    lines = BillOfEntryLine.objects.filter(import_item__license=license, transaction_type=TransactionType.DEBIT)
+    for line in lines.select_related("bill_of_entry__port", "import_item").order_by(
+        F("bill_of_entry__date").asc(nulls_first=True), "bill_of_entry__number", "import_item__serial_number"
+    ):
+        bill = line.bill_of_entry
+        disputed = f", disputed since {day(line.disputed_since)}" if line.disputed_since else ""
+        yield Line(
+            f"{bill}" + (f", {bill.port.code}" if bill.port else "") + disputed,
+            line.get_source_display(),
+            line.cif_fc,
+            line.quantity,
+            line.import_item.serial_number,
+        )
+
+
+def _allotments(license: License) -> Iterator[Line]:
+    lines = AllotmentLine.objects.filter(
+        Q(import_item__license=license), Q(allotment__bills_of_entry__isnull=True)
+    ).select_related("allotment__company", "import_item")
+    for line in lines.order_by("allotment__created_at", "pk"):
+        yield Line(
+            f"{line.allotment} to {line.allotment.company}",
+            f"entered {day(line.allotment.created_at)}",
+            line.cif_fc,
+            line.quantity,
+            line.import_item.serial_number,
+        )
+
+
+def _item(row: dict[str, Any]) -> ItemExplanation:
+    same = ItemExplanation.__dataclass_fields__.keys() - {"rule"}
+    return ItemExplanation(**{name: row[name] for name in same}, rule=rule_in_words(row))
+
+
+def rule_in_words(row: dict[str, Any]) -> str:
+    """Which rule decided the available value of a row of `expected.sql`, with its numbers. Raises KeyError for a rule
+    that it has no words for."""
+    if row["value_rule"] == "restricted":
+        by = f"norm {row['pool_norm']}" if row["pool_norm"] else "its condition sheet"
+        words = (
+            f"restricted to {row['pool_percentage'].normalize():f} % by {by}: pool {indian(row['pool_limit'])}, "
+            f"used {indian(row['pool_used'])}"
+        )
+    else:
+        words = {
+            "first item carries the total": "first item, carries the total of the license",
+            "no value of its own": "no value of its own: the total of the license",
+            "own value": f"its own value, {indian(row['own_value'])} left of it",
+        }[row["value_rule"]]
+    if row["own_value"] > row["balance_cif"]:
+        words += f"; capped at the license's balance of {indian(row['balance_cif'])}"
+    return words
+
+
+def _as_dicts(cursor: Any) -> Iterator[dict[str, Any]]:
+    names = [column.name for column in cursor.description]
+    for row in cursor.fetchall():
+        yield dict(zip(names, row, strict=True))

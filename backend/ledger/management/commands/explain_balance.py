@@ -1,0 +1,118 @@
+"""`manage.py explain_balance NUMBER`"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from ledger.explain import Explanation, Line, explain
+from license.clock import INDIA
+from license.formats import day, indian
+from license.models import License
+
+WIDTH_OF_A_FILE = 160
+
+
+class Command(BaseCommand):
+    """Shows the lines that a balance is made of, and the rule behind each available value."""
+
+    help = "Shows the lines that a balance is made of, each with its source, and the rule behind each available value."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("license_number", metavar="NUMBER", help="leading zeros may be left out")
+
+    def handle(self, *, license_number: str, **_: Any) -> None:
+        number = license_number.zfill(10) if license_number.isdecimal() else license_number
+        try:
+            explanation = explain(number)
+        except License.DoesNotExist:
+            raise CommandError(f"No license has the number {number}.") from None
+        console = Console(
+            file=self.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, markup=False
+        )
+        _show(explanation, console.print)
+
+
+def _show(explanation: Explanation, show: Callable[..., None]) -> None:
+    license = explanation.license
+    show(f"License {license} of {day(license.license_date)}, {license.exporter or 'exporter unknown'}")
+    expiry = license.license_expiry_date
+    show(
+        "Expiry "
+        + (f"{day(expiry)}" + (" (presumed)" if license.is_expiry_presumed else "") if expiry else "unknown")
+        + (f", expired as of {day(explanation.today)}" if explanation.is_expired else "")
+        + f"; notification {license.notification_number or 'unknown'}; amounts in {license.currency}"
+    )
+    if explanation.is_norm_unknown:
+        show("Norm unknown: no export item has one, so restrictions by name cannot be applied.")
+    show(_lines("Credits", explanation.credits, explanation.credit_cif))
+    show(_lines("Debits", explanation.debits, explanation.debited_cif))
+    show(_lines("Open allotments", explanation.allotments, explanation.allotted_cif))
+    show(
+        f"Balance: {indian(explanation.credit_cif)} - {indian(explanation.debited_cif)} - "
+        f"{indian(explanation.allotted_cif)} = {indian(explanation.balance_cif - explanation.overdrawn_cif)}"
+    )
+    show(
+        f"  available {indian(explanation.balance_cif)}, overdrawn {indian(explanation.overdrawn_cif)}"
+        + (", null (below 500.00)" if explanation.is_null else "")
+    )
+    show("  " + _freshness(explanation))
+    show(_items(explanation))
+
+
+def _freshness(explanation: Explanation) -> str:
+    if explanation.pending:
+        return f"{explanation.pending} changes are pending: the stored balance follows in a moment"
+    if explanation.stored_balance_cif is None or explanation.computed_at is None:
+        return "no balance is stored, and no change is pending: manage.py sync_licenses repairs that"
+    when = f"{timezone.localtime(explanation.computed_at, INDIA):%d %b %Y %H:%M:%S} IST"
+    if explanation.stored_balance_cif != explanation.balance_cif:
+        return f"stored is {indian(explanation.stored_balance_cif)} (of {when}), and no change is pending: this is drift"
+    return f"stored as such at {when}, no change pending"
+
+
+def _lines(title: str, lines: list[Line], total: Any) -> Table | str:
+    if not lines:
+        return f"{title}: none"
+    table = Table(title=f"{title}: {indian(total)}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("item", justify="right")
+    table.add_column("document")
+    table.add_column("source")
+    table.add_column("quantity", justify="right")
+    table.add_column("CIF", justify="right")
+    for line in lines:
+        table.add_row(
+            str(line.serial_number or ""),
+            line.document,
+            line.source,
+            "" if line.quantity is None else indian(line.quantity, 3),
+            indian(line.cif_fc),
+        )
+    return table
+
+
+def _items(explanation: Explanation) -> Table | str:
+    if not explanation.items:
+        return "Import items: none"
+    table = Table(title="Import items", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in ("item", "quantity", "debited", "allotted", "available", "value"):
+        table.add_column(name, justify="right")
+    table.add_column("the value is decided by")
+    for item in explanation.items:
+        over = [f"overdrawn quantity {indian(item.overdrawn_quantity, 3)}"] if item.overdrawn_quantity else []
+        over += [f"overdrawn value {indian(item.overdrawn_value)}"] if item.overdrawn_value else []
+        table.add_row(
+            str(item.serial_number),
+            indian(item.quantity, 3),
+            indian(item.debited_quantity, 3),
+            indian(item.allotted_quantity, 3),
+            indian(item.available_quantity, 3),
+            indian(item.available_value),
+            "; ".join([item.rule, *over]),
+        )
+    return table

@@ -1,0 +1,40 @@
+"""Our own processes, real ones: started as the documentation says, stopped when the block ends."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django_setup import BACKEND, CHECKOUT
+
+STOP_SECONDS = 20
+
+
+@contextmanager
+def celery(*arguments: str, log: str, folder: Path = CHECKOUT / ".local") -> Iterator[subprocess.Popen[bytes]]:
+    """`celery -A lmanagement …`, from backend/, with its output in a log file of `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / log).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "lmanagement", *arguments],
+            cwd=BACKEND,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end as systemd would; after a while, end it."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
