@@ -4,10 +4,10 @@ They are always our own, whatever the environment says: tests must never reach a
 """
 
 import os
-from collections.abc import Generator
 from contextlib import ExitStack
 
 import pytest
+
 from servers import Servers, temporary_servers
 
 _stack = ExitStack()
@@ -28,6 +28,6 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def live_servers(pytestconfig: pytest.Config) -> Generator[Servers]:
+def live_servers(pytestconfig: pytest.Config) -> Servers:
     """The servers of this session: their URLs, and handles to stop and start them."""
-    yield pytestconfig.stash[LIVE]
+    return pytestconfig.stash[LIVE]

@@ -119,16 +119,17 @@ def expected(today: date) -> Balances:
                         users = [
                             other
                             for other in ours
-                            if other["restriction_percentage"] is None
-                            and (norm_id, percentage) in pools_by_name(other)
+                            if other["restriction_percentage"] is None and (norm_id, percentage) in pools_by_name(other)
                         ]
                         pools.append(left_in_pool(percentage, users))
             others = [other for other in ours if other is not item]
+            carries_total = (
+                item["serial_number"] == 1 and others and all(o["cif_fc"] == o["cif_inr"] == 0 for o in others)
+            )
+            has_no_value = item["cif_fc"] in (Decimal(0), Decimal("0.01"), Decimal("0.10"))
             if pools:
                 value = min(pools)
-            elif item["serial_number"] == 1 and others and all(o["cif_fc"] == o["cif_inr"] == 0 for o in others):
-                value = raw
-            elif item["cif_fc"] in (Decimal(0), Decimal("0.01"), Decimal("0.10")):
+            elif carries_total or has_no_value:
                 value = raw
             else:
                 value = item["cif_fc"] - debited_value - allotted_value

@@ -11,7 +11,9 @@ from license.models import Company, ExportItem, ImportItem, ItemName, License, S
 
 TODAY = date(2026, 11, 22)
 NORMS = ("E1", "E5")
-AMOUNTS = [Decimal(text) for text in ("0", "0.01", "0.10", "0.11", "12.35", "250", "499.99", "500", "1000.05", "99999.99")]
+AMOUNTS = [
+    Decimal(text) for text in ("0", "0.01", "0.10", "0.11", "12.35", "250", "499.99", "500", "1000.05", "99999.99")
+]
 OWN_VALUES = [Decimal(0)] * 6 + [Decimal(text) for text in ("0.01", "0.10", "0.11", "500", "1000.05")]
 QUANTITIES = [Decimal(text) for text in ("0", "0.001", "7", "100", "100.5")]
 PERCENTAGES = [Decimal(text) for text in ("0", "0.05", "10", "33.33")]

@@ -9,6 +9,7 @@ hangs on them (their lines and links) is captured itself, also when they are del
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pgtrigger
 from django.db import models
@@ -51,8 +52,12 @@ def _triggers(fact: Captured) -> list[pgtrigger.Trigger]:
     def body(name: str, **parts: str) -> str:
         return load(name).format(names=fact.names, named_by=fact.named_by, **parts)
 
-    old, new = pgtrigger.Referencing(old="old_rows"), pgtrigger.Referencing(new="new_rows")
-    both = pgtrigger.Referencing(old="old_rows", new="new_rows")
+    referencing: Any = pgtrigger.Referencing  # which has no types
+    old, new, both = (
+        referencing(old="old_rows"),
+        referencing(new="new_rows"),
+        referencing(old="old_rows", new="new_rows"),
+    )
     after, before = pgtrigger.After, pgtrigger.Before
     update, truncate = body("capture_update", columns=columns), load("capture_truncate")
     inserted, deleted = body("capture_rows", rows="new_rows"), body("capture_rows", rows="old_rows")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, connection, transaction
@@ -74,7 +75,7 @@ def recompute(license_ids: Iterable[int]) -> Outcome:
         waiting = set(ordered[start : start + BATCH_LICENSES])
         for attempt in range(ATTEMPTS):
             _back_off(attempt)
-            waiting -= _again_after_deadlock(lambda waiting=waiting: _recompute_batch(waiting, outcome))
+            waiting -= _again_after_deadlock(partial(_recompute_batch, waiting, outcome))
             if not waiting:
                 break
         outcome.busy |= waiting
@@ -91,7 +92,7 @@ def drain(keys: Keys | None = None) -> Outcome:
     left: dict[int, set[int]] = {}
     attempt = 0
     while True:
-        batch = _again_after_deadlock(lambda: _drain_batch(keys, list(left), outcome))
+        batch = _again_after_deadlock(partial(_drain_batch, keys, list(left), outcome))
         left |= batch.left
         if batch.fanned_out:
             keys = None  # what they meant is spread over the outbox now
@@ -179,7 +180,7 @@ def _write(locked: list[int], done: Outcome) -> set[int]:
         if state in ROW_LOCK:
             logger.warning("license %s is left for later: somebody holds a lock on its balance", locked[0])
             return set()
-        logger.error("license %s is quarantined: %s", locked[0], error)
+        logger.exception("license %s is quarantined", locked[0])
         _execute("quarantine_license", license_id=locked[0], error=str(error))
         done.quarantined.update(locked)
     else:
@@ -233,7 +234,8 @@ def _execute(query: str, **parameters: Any) -> None:
 def _rows(query: str, **parameters: Any) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(load(query), parameters)
-        return cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
+        return rows
 
 
 def _column(query: str, **parameters: Any) -> list[Any]:

@@ -77,18 +77,9 @@ def explain(license_number: str) -> Explanation:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         license = License.objects.select_related("exporter", "port").get(license_number=license_number)
-        cursor.execute(
-            f"SELECT (statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date AS today, ruled.*, item.description, "
-            f"item.serial_number, item.quantity FROM ({load('expected')}) AS ruled LEFT JOIN license_importitem AS item "
-            "ON item.id = ruled.import_item_id ORDER BY item.serial_number",
-            {"license_ids": [license.pk], "today": None},
-        )
+        cursor.execute(load("explain_license"), {"license_ids": [license.pk], "today": None})
         rows = list(_as_dicts(cursor))
-        cursor.execute(
-            f"SELECT count(DISTINCT change_id) FROM ({load('resolve_changes')}) AS pending "
-            "WHERE license_id = %(license_id)s",
-            {"change_ids": None, "license_id": license.pk},
-        )
+        cursor.execute(load("count_pending"), {"change_ids": None, "license_id": license.pk})
         [(pending,)] = cursor.fetchall()
         exports = list(license.export_items.select_related("norm").order_by("pk"))
         stored = LicenseBalance.objects.filter(pk=license.pk).first()
@@ -111,8 +102,8 @@ def explain(license_number: str) -> Explanation:
             debits=list(_debits(license)),
             allotments=list(_allotments(license)),
             items=[_item(row) for row in rows if row["import_item_id"] is not None],
-            stored_balance_cif=stored and stored.balance_cif,
-            computed_at=stored and stored.computed_at,
+            stored_balance_cif=stored.balance_cif if stored else None,
+            computed_at=stored.computed_at if stored else None,
             pending=pending,
         )
 

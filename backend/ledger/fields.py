@@ -26,8 +26,8 @@ class CurrentTransactionId(models.Func):
 class TransactionIdField(_IntField):
     """PostgreSQL's `xid8`: a transaction id that never wraps around. An int in Python."""
 
-    def db_type(self, connection: Any) -> str:
+    def db_type(self, _connection: Any) -> str:
         return "xid8"
 
-    def from_db_value(self, value: str | int, expression: Any, connection: Any) -> int:
+    def from_db_value(self, value: str | int, *_: Any) -> int:
         return int(value)  # the driver has no type for xid8 and hands over its text

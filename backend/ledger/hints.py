@@ -69,28 +69,28 @@ def _send(keys: Keys) -> bool:
 
     try:
         recompute.apply_async(kwargs={"keys": keys.as_message()}, retry=False)
-    except Exception as error:  # whatever a broken broker raises: kombu, redis and socket errors have no common base
+    except Exception as error:  # noqa: BLE001 (kombu's, redis' and the socket's errors have no common base)
         logger.warning("no hint could be sent, changes wait for the sweep: %s: %s", type(error).__name__, error)
         return False
     return True
 
 
-_sender = _Sender()
+_senders = [_Sender()]
+"""The one of this process: a fork has none of its parent's threads, and gets a new one."""
 
 
 def announce(keys: Keys) -> None:
     """Let a worker know that changes naming these keys are committed. Returns at once; never raises."""
-    _sender.announce(keys)
+    _senders[0].announce(keys)
 
 
 def flush(timeout_seconds: float = FLUSH_AT_EXIT_SECONDS) -> bool:
     """Wait until all hints are sent or dropped. False: they are not, and the time is over."""
-    return _sender.flush(timeout_seconds)
+    return _senders[0].flush(timeout_seconds)
 
 
 def _start_anew_after_fork() -> None:
-    global _sender
-    _sender = _Sender()
+    _senders[0] = _Sender()
 
 
 os.register_at_fork(after_in_child=_start_anew_after_fork)

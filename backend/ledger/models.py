@@ -65,7 +65,9 @@ class BillOfEntryLine(models.Model):
         indexes = [
             # the engine reads the lines of an import item from this index alone
             models.Index(
-                fields=["import_item"], include=["transaction_type", "quantity", "cif_fc"], name="ledger_boeline_covering"
+                fields=["import_item"],
+                include=["transaction_type", "quantity", "cif_fc"],
+                name="ledger_boeline_covering",
             )
         ]
         constraints = [
@@ -243,4 +245,4 @@ class Quarantine(models.Model):
         return f"license {self.license_id}: {self.error}"
 
 
-from ledger import capture as capture  # noqa: E402  declares its triggers on proxies of the models above
+import ledger.capture  # noqa: E402, F401  declares its triggers, on proxies of the models above

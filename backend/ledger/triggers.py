@@ -3,7 +3,6 @@
 from typing import Any
 
 import pgtrigger
-from django.db import models
 from pgtrigger import compiler
 
 from ledger.sql import load
@@ -30,8 +29,8 @@ class OwnerTrigger(pgtrigger.Trigger):
     level = pgtrigger.Statement
     sql: type[OwnerTriggerSql] = OwnerTriggerSql
 
-    def compile(self, model: type[models.Model]) -> compiler.Trigger:
-        compiled: Any = super().compile(model)
+    def compile(self, model: Any) -> compiler.Trigger:
+        compiled = super().compile(model)
         return compiler.Trigger(name=compiled.name, sql=self.sql(**compiled.sql.kwargs))
 
 

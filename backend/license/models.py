@@ -88,17 +88,20 @@ class MatchRule(models.Model):
     Several rules of a name are alternatives. A rule only proposes links; no balance depends on it.
     """
 
-    item_name = models.ForeignKey(ItemName, models.CASCADE, related_name="match_rules", db_index=False)
+    # not enforced by the database: a rule of a name that is gone matches nothing
+    item_name = models.ForeignKey(
+        ItemName, models.CASCADE, related_name="match_rules", db_index=False, db_constraint=False
+    )
     words = text(255, help_text="Whole words in any order, lower case; word* is the beginning of a word.")
     hs_prefix = text(8, help_text="Digits that the HS code begins with.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["item_name", "words", "hs_prefix"], name="license_matchrule_once"),
+            models.CheckConstraint(condition=~Q(words="") | ~Q(hs_prefix=""), name="license_matchrule_says_something"),
             models.CheckConstraint(
-                condition=~Q(words="") | ~Q(hs_prefix=""), name="license_matchrule_says_something"
+                condition=Q(hs_prefix__regex=r"^[0-9]*$"), name="license_matchrule_hs_prefix_digits"
             ),
-            models.CheckConstraint(condition=Q(hs_prefix__regex=r"^[0-9]*$"), name="license_matchrule_hs_prefix_digits"),
         ]
 
     def __str__(self) -> str:

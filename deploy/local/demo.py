@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 
 from django_setup import CHECKOUT, set_up_django
 from processes import celery
@@ -127,9 +126,7 @@ def allot_and_convert(license: License) -> None:
 
         with transaction.atomic():
             bill = BillOfEntry.objects.create(number="9900002", date=business_date(), company=company)
-            BillOfEntryLine.objects.create(
-                bill_of_entry=bill, import_item=first_item(license), quantity=98, cif_fc=390
-            )
+            BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=first_item(license), quantity=98, cif_fc=390)
             allotment.bills_of_entry.add(bill)
 
 

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 
 from ledger.sql import load
 from tests import oracle, worlds
-from tests.conftest import sql
 
 LICENSE_COLUMNS = tuple(oracle.LicenseRow.__dataclass_fields__)
 ITEM_COLUMNS = tuple(oracle.ItemRow.__dataclass_fields__)
@@ -16,7 +15,9 @@ ITEM_COLUMNS = tuple(oracle.ItemRow.__dataclass_fields__)
 
 def ruled(license_ids: list[int] | None, today: date) -> oracle.Balances:
     """What the production rules say, in the oracle's shape."""
-    query = f"SELECT license_id, import_item_id, {', '.join(LICENSE_COLUMNS + ITEM_COLUMNS)} FROM ({load('expected')}) AS e"
+    query = (
+        f"SELECT license_id, import_item_id, {', '.join(LICENSE_COLUMNS + ITEM_COLUMNS)} FROM ({load('expected')}) AS e"
+    )
     license_rows, item_rows = {}, {}
     from django.db import connection
 
@@ -32,7 +33,9 @@ def ruled(license_ids: list[int] | None, today: date) -> oracle.Balances:
 
 
 @pytest.mark.usefixtures("database")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(worlds.worlds())
 def test_the_rules_agree_with_the_oracle(world: worlds.World) -> None:
     with transaction.atomic():

@@ -6,7 +6,7 @@ once.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -20,8 +20,11 @@ from ledger.sql import load as load_sql
 
 LICENSES_AT_ONCE = 200
 
-# each yields (license number, note) for what it changed, or for what a person should know
+# in this order; most yield (license number, note) for what they changed, or for what a person should know
 STEPS = (
+    "icegate_pass_over_older",
+    "icegate_companies",
+    "icegate_ports",
     "icegate_update_licenses",
     "icegate_create_licenses",
     "icegate_find_licenses",
@@ -38,6 +41,7 @@ STEPS = (
     "icegate_create_lines",
     "icegate_dispute_lines",
 )
+OLDER = "icegate_pass_over_older"
 CHECKS = ("icegate_check_entitlement", "icegate_check_ports")
 CREATES = "icegate_create_licenses"
 
@@ -68,7 +72,7 @@ def load(
     *,
     force: bool = False,
     ledger_date: date | None = None,
-    progress: Callable[[int], None] = lambda loaded: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[Loaded]:
     """Load ledgers of different licenses; `ledger_date` is the day of print of those that do not say it.
 
@@ -123,38 +127,29 @@ def _is_refusal(error: DatabaseError) -> bool:
 
 
 def _load(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
-    notes: dict[str, list[str]] = {ledger.license_number: list(ledger.notes) for ledger in ledgers}
-    touched, created, older = set(), set(), set()
+    """Load them in the transaction that is open."""
+    notes = {ledger.license_number: list(ledger.notes) for ledger in ledgers}
+    seen: dict[str, set[str]] = {}
+    _stage(ledgers, ledger_date)
     with connection.cursor() as cursor:
-        _stage(ledgers, ledger_date)
-
-        def run(step: str) -> Iterator[str]:
-            cursor.execute(load_sql(step), {})
-            for license_number, note in cursor.fetchall() if cursor.description else ():
-                if note:
-                    notes[license_number].append(note)
-                yield license_number
-
-        older.update(run("icegate_pass_over_older"))
-        cursor.execute(load_sql("icegate_companies"), {})
-        cursor.execute(load_sql("icegate_ports"), {})
         for step in STEPS:
-            numbers = set(run(step))
-            if step not in CHECKS:
-                touched |= numbers
-            if step == CREATES:
-                created = numbers
+            cursor.execute(load_sql(step), {})
+            told = cursor.fetchall() if cursor.description else []
+            seen[step] = {number for number, _ in told}
+            for number, note in told:
+                notes[number] += [note] if note else []
         cursor.execute("SELECT license_id FROM incoming_license")
         license_ids = {license_id for (license_id,) in cursor.fetchall()}
-    if touched:
+    changed = set().union(*(seen[step] for step in STEPS if step not in (OLDER, *CHECKS)))
+    if changed:
         transaction.on_commit(lambda: announce(Keys(license_id=license_ids)), robust=True)
 
     def status(number: str) -> Status:
-        if number in older:
+        if number in seen[OLDER]:
             return Status.OLDER
-        if number in created:
+        if number in seen[CREATES]:
             return Status.CREATED
-        return Status.UPDATED if number in touched else Status.UNCHANGED
+        return Status.UPDATED if number in changed else Status.UNCHANGED
 
     return [Loaded(ledger, status(ledger.license_number), tuple(notes[ledger.license_number])) for ledger in ledgers]
 
@@ -182,7 +177,7 @@ def _stage(ledgers: list[Ledger], ledger_date: date | None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(load_sql("icegate_stage"))
         for table, names in columns.items():
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:  # noqa: S608 (our own names)
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for row in rows[table]:
                     copy.write_row(row)
             cursor.execute(f"ANALYZE {table}")

@@ -32,4 +32,6 @@ class Command(BaseCommand):
                 "Run it again."
             )
         if held:
-            raise CommandError(f"{len(held)} licenses are in quarantine: correct their facts, and they are tried again.")
+            raise CommandError(
+                f"{len(held)} licenses are in quarantine: correct their facts, and they are tried again."
+            )

@@ -1,9 +1,8 @@
 """`manage.py explain_balance NUMBER`"""
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -32,9 +31,8 @@ class Command(BaseCommand):
             explanation = explain(number)
         except License.DoesNotExist:
             raise CommandError(f"No license has the number {number}.") from None
-        console = Console(
-            file=self.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, markup=False
-        )
+        width = None if self.stdout.isatty() else WIDTH_OF_A_FILE
+        console = Console(file=cast("IO[str]", self.stdout), highlight=False, markup=False, width=width)
         _show(explanation, console.print)
 
 
@@ -72,7 +70,9 @@ def _freshness(explanation: Explanation) -> str:
         return "no balance is stored, and no change is pending: manage.py sync_licenses repairs that"
     when = f"{timezone.localtime(explanation.computed_at, INDIA):%d %b %Y %H:%M:%S} IST"
     if explanation.stored_balance_cif != explanation.balance_cif:
-        return f"stored is {indian(explanation.stored_balance_cif)} (of {when}), and no change is pending: this is drift"
+        return (
+            f"stored is {indian(explanation.stored_balance_cif)} (of {when}), and no change is pending: this is drift"
+        )
     return f"stored as such at {when}, no change pending"
 
 

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     """Loads item-wise ledgers of the customs portal. docs/icegate.md says how."""
 
     help = (
-        "Loads ICEGATE item-wise ledgers (CSV, printed text or HTML). Each license is loaded whole or not at all, and a "
+        "Loads ICEGATE item-wise ledgers (CSV, printed text or HTML). Each license is loaded whole or not at all; a "
         "ledger that is loaded already changes nothing. Exit status: 0 all loaded, 1 something was not."
     )
 
@@ -35,8 +35,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, files: list[str], force: bool, ledger_date: date | None, **options: Any) -> None:
-        counts: Counter[Status] = Counter()
-        problems = 0
+        counts: Counter[str] = Counter()
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -51,7 +50,7 @@ class Command(BaseCommand):
                 parsed = parse_file(name)
                 for problem in parsed.problems:
                     self.stderr.write(str(problem))
-                problems += len(parsed.problems)
+                counts["not readable"] += len({(p.license_number, p.license_line) for p in parsed.problems})
                 task = bar.add_task(name, total=len(parsed.ledgers))
                 outcomes = load(
                     parsed.ledgers,
@@ -62,9 +61,9 @@ class Command(BaseCommand):
                 for loaded in outcomes:
                     self._report(loaded, is_verbose=options["verbosity"] > 1)
                 counts.update(loaded.status for loaded in outcomes)
-        summary = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status]) or "none"
+        summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
         self.stdout.write(f"Licenses: {summary}.")
-        if problems or counts[Status.REFUSED]:
+        if counts["not readable"] or counts[Status.REFUSED]:
             raise CommandError("Not everything was loaded; see above.", returncode=1)
 
     def _report(self, loaded: Loaded, *, is_verbose: bool) -> None:

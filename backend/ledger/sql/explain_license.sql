@@ -1,0 +1,12 @@
+-- What the rules make of one license, row by row as in expected.sql, with what an import item says of itself.
+SELECT
+    (statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date AS today,
+    ruled.*,
+    item.serial_number,
+    item.description,
+    item.quantity
+FROM (
+    /* include expected.sql */
+) AS ruled
+LEFT JOIN license_importitem AS item ON item.id = ruled.import_item_id
+ORDER BY item.serial_number
