@@ -26,7 +26,7 @@ class CurrentTransactionId(models.Func):
 class TransactionIdField(_IntField):
     """PostgreSQL's `xid8`: a transaction id that never wraps around. An int in Python."""
 
-    def db_type(self, _connection: Any) -> str:
+    def db_type(self, connection: Any) -> str:  # noqa: ARG002 (Django passes it by name)
         return "xid8"
 
     def from_db_value(self, value: str | int, *_: Any) -> int:

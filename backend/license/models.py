@@ -83,7 +83,7 @@ class ItemName(models.Model):
 
 
 class MatchRule(models.Model):
-    """By which descriptions and HS codes an item name is recognised (license.matching): all that the rule says must hold.
+    """By which descriptions and HS codes an item name is recognised (license.matching): all that it says must hold.
 
     Several rules of a name are alternatives. A rule only proposes links; no balance depends on it.
     """

@@ -100,8 +100,8 @@ def unit(cell: str) -> str:
 def hs_code(cell: str) -> str:
     """The digits of a tariff heading, 4 to 8 of them; dots and spaces are dropped.
 
-    Headings have an even number of digits. In digits alone an odd number lost its leading zero in a spreadsheet (8021200
-    is 08021200). With a dot it may have lost a zero at either end (1511.9), which nobody can tell.
+    Headings have an even number of digits. In digits alone an odd number lost its leading zero in a spreadsheet
+    (8021200 is 08021200). With a dot it may have lost a zero at either end (1511.9), which nobody can tell.
     """
     written = _code(cell)
     digits = written.replace(".", "")

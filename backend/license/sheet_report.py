@@ -75,6 +75,11 @@ class Problems:
         at = self._heading.places[column]
         return f"{row} column {get_column_letter(at + 1)} ({sheet.heading.cells[at]})"
 
+    @property
+    def unit(self) -> str:
+        """What this file is counted in, for messages that name another row."""
+        return self._sheet.unit
+
     def raise_any(self) -> None:
         """Raise SheetError if there is any problem."""
         if self._count:
@@ -92,7 +97,8 @@ class Cells:
         self._row = row
         self._places = heading.places
         self._problems = problems
-        self.is_sound = True
+        self.wrong: set[str | None] = set()
+        """The columns with a problem; None stands for the row as a whole."""
 
     def get(self, column: str, meaning: Callable[[str], Meaning]) -> Meaning | None:
         """What the cell means; None where it is blank, has no column, or is wrong."""
@@ -108,7 +114,7 @@ class Cells:
 
     def refuse(self, column: str | None, message: str | Callable[[], str]) -> None:
         """Note a problem of this row."""
-        self.is_sound = False
+        self.wrong.add(column)
         self._problems.add(self.line, column, message)
 
 

@@ -174,13 +174,7 @@ def _csv_rows(text: str, delimiter: str, lines_before: int = 0) -> Iterator[Shee
 
 def _read_xlsx(data: bytes) -> tuple[list[SheetRow], tuple[str, ...]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            is_workbook = "xl/workbook.xml" in archive.namelist()
-        if not is_workbook:
-            raise UnreadableFileError(f"is a ZIP archive, but not an Excel workbook (XLSX); {_SAVE_AS}")
-        if unpacked > MAX_UNPACKED_BYTES:
-            raise UnreadableFileError(f"unpacks to more than {MAX_UNPACKED_BYTES // 1024 // 1024} MB; split it")
+        _refuse_other_archives(data)
         with warnings.catch_warnings():
             # openpyxl warns of extensions that it leaves out: nothing that a cell says
             warnings.simplefilter("ignore")
@@ -189,6 +183,16 @@ def _read_xlsx(data: bytes) -> tuple[list[SheetRow], tuple[str, ...]]:
         raise
     except Exception as error:  # whatever a broken workbook makes of somebody else's parser, it is a broken workbook
         raise UnreadableFileError(f"is a damaged Excel workbook ({type(error).__name__}); {_SAVE_AS}") from error
+
+
+def _refuse_other_archives(data: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        is_workbook = any(name.startswith("xl/workbook") for name in archive.namelist())
+    if not is_workbook:
+        raise UnreadableFileError(f"is a ZIP archive, but not an Excel workbook (XLSX); {_SAVE_AS}")
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UnreadableFileError(f"unpacks to more than {MAX_UNPACKED_BYTES // 1024 // 1024} MB; split it")
 
 
 def _read_workbook(data: bytes) -> tuple[list[SheetRow], tuple[str, ...]]:

@@ -4,6 +4,7 @@ docs/configuration.md lists every variable. Nothing here is unsafe when nobody s
 key is made up at each start, DEBUG is off.
 """
 
+import re
 import secrets
 from pathlib import Path
 
@@ -38,9 +39,10 @@ TIME_ZONE = "Asia/Kolkata"
 LANGUAGE_CODE = "en-in"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-DATABASES = {"default": env.db("DATABASE_URL", default="postgres:///license_manager")}
-if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+DATABASE_URL = env.str("DATABASE_URL", default="postgres:///license_manager")
+if not re.match(r"postgres(ql)?://.*/.", DATABASE_URL):
     raise ImproperlyConfigured("DATABASE_URL must be of the form postgres://user:password@host:port/name")
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.

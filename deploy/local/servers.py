@@ -78,7 +78,8 @@ def main() -> int:
         "run",
         help="start what the environment does not name, run the command, stop again",
         usage="servers.py run [--instance NAME | --temporary] -- COMMAND…",
-        description="DATABASE_URL or CELERY_BROKER_URL, if set, are used as they are, and that server is not started.",
+        description="DATABASE_URL or CELERY_BROKER_URL, if set, are used as they are, and that server is not started; but "
+        "with --temporary both are always our own.",
     )
     where = run.add_mutually_exclusive_group()
     where.add_argument(
@@ -109,7 +110,7 @@ def _run(command: list[str], instance: str | None) -> int:
         folder = LOCAL / instance if instance else stack.enter_context(_temporary_folder())
         lock = stack.enter_context(_locked(folder))
         for variable, kind in kinds.items():
-            if os.environ.get(variable):
+            if instance and os.environ.get(variable):
                 print(f"servers: {variable} comes from the environment", file=sys.stderr)
             else:
                 started[variable] = stack.enter_context(kind(folder, lock, is_durable=bool(instance)))

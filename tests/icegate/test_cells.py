@@ -77,6 +77,7 @@ def test_kind_of_a_line(first_cell: str, kind: Kind | None) -> None:
         ("'17562.66", "17562.66"),
         ('"1,11,302.61"', "111302.61"),
         ("9999999999999.99", "9999999999999.99"),
+        ("9999999999999.9949999", "9999999999999.9949999"),
     ],
 )
 def test_amount(written: str, value: str) -> None:
@@ -115,6 +116,7 @@ def test_amount(written: str, value: str) -> None:
         ("1e9", "shortened by a spreadsheet"),
         ("10000000000000", "is too large"),
         ("9999999999999.995", "is too large"),
+        ("9999999999999." + "9" * 20, "is too large"),
         ("9" * 900, "is too large"),
     ],
 )
@@ -146,6 +148,8 @@ def test_a_quantity_keeps_one_digit_less_before_the_point() -> None:
         ("1.0005", 3, "1.001"),
         ("2.5", 2, "2.50"),
         ("0.125", 2, "0.13"),
+        ("9999999999999.9949999", 2, "9999999999999.99"),
+        ("999999999999.9994999", 3, "999999999999.999"),
     ],
 )
 def test_rounding_is_half_up_like_that_of_the_database(value: str, decimals: int, kept: str) -> None:

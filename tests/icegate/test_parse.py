@@ -565,8 +565,14 @@ def test_a_web_page_on_one_line_names_rows() -> None:
     [
         (b"", "the file is empty; download it again"),
         (b"\xef\xbb\xbf\r\n", "the file is empty; download it again"),
-        (b"Page No:-1\n", "the file has no line that begins with Regn.No.; is it an item-wise ledger of ICEGATE?"),
-        (b"<html><p>none</p>", "the file has no line that begins with Regn.No.; is it an item-wise ledger of ICEGATE?"),
+        (
+            b"Page No:-1\n",
+            "the file has no line that begins with Regn.No., so it is no item-wise ledger; choose another",
+        ),
+        (
+            b"<html><p>none</p>",
+            "the file has no line that begins with Regn.No., so it is no item-wise ledger; choose another",
+        ),
         (b"PK\x03\x04", "the file is an Excel workbook (XLSX) or another ZIP archive; save it as CSV"),
     ],
 )

@@ -150,6 +150,8 @@ HTML = [
     ("scripts", "<script>'<tr>'</script><style>tr {}</style><title>t</title><tr><td>IEC</td></tr>", [("IEC",)]),
     ("pages joined", 3 * "<html><body><table><tr><td>IEC</table><div><p>x</body></html>\n",
      3 * [("IEC",), ("x",)]),
+    ("pages joined, tags left open", "<html><table><tr><td>a</table><div><p>x\n</body></html>\n<html><table><tr><td>b",
+     [("a",), ("x",), ("b",)]),
     ("declared otherwise", '<?xml version="1.0" encoding="utf-16"?><meta charset=utf-7><tr><td>é–</tr>', [("é–",)]),
     ("empty rows", "<table><tr></tr><tr><td></td></tr></table>", [(), ("",)]),
     ("loose furniture", "<table><td>logo</td><tr><td>IEC</table>", [("logo",), ("IEC",)]),

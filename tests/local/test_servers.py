@@ -231,9 +231,11 @@ def test_the_next_start_removes_what_a_killed_one_left(checkout: Path) -> None:
     assert list((checkout / ".local").iterdir()) == []
 
 
-def test_a_url_from_the_environment_is_used(checkout: Path) -> None:
+def test_a_url_from_the_environment_is_used_unless_all_is_temporary(checkout: Path) -> None:
     given = "postgresql://somewhere/else"
-    done = run(checkout, "--temporary", "--", "env", DATABASE_URL=given, CELERY_BROKER_URL="")
+    done = run(checkout, "--temporary", "--", "env", DATABASE_URL=given)
+    assert given not in done.stdout
+    done = run(checkout, "--instance", "one", "--", "env", DATABASE_URL=given, CELERY_BROKER_URL="")
     assert f"DATABASE_URL={given}\n" in done.stdout
     assert "CELERY_BROKER_URL=redis://:" in done.stdout
 

@@ -114,7 +114,7 @@ def signed_amount(cell: str) -> Decimal:
     if match is None:
         raise CellError(_why_no_amount(written))
     value = Decimal(match[1] + match[2].replace(",", ""))
-    fitted(value, MONEY_DECIMALS)
+    _refuse_too_large(value, MONEY_DECIMALS)
     return value
 
 
@@ -129,7 +129,7 @@ def _why_no_amount(written: str) -> str:
 def quantity(cell: str) -> Decimal:
     """A quantity: as `amount`, but one more of its digits stand behind the point."""
     value = amount(cell)
-    fitted(value, QUANTITY_DECIMALS)
+    _refuse_too_large(value, QUANTITY_DECIMALS)
     return value
 
 
@@ -145,12 +145,17 @@ def fitted(value: Decimal, decimals: int) -> Decimal:
 
     Raises CellError where it has more digits than numeric(15, decimals) takes.
     """
+    _refuse_too_large(value, decimals)
     with localcontext() as context:
-        context.prec = 2000  # more than a cell may have characters
-        rounded = value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP) + 0  # + 0: no -0.00
-    if abs(rounded) >= Decimal(10) ** (COLUMN_DIGITS - decimals):
+        context.prec = COLUMN_DIGITS
+        return value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP) + 0  # + 0: no -0.00
+
+
+def _refuse_too_large(value: Decimal, decimals: int) -> None:
+    # Half of the last decimal below the first number that is too large: that would be rounded up to it.
+    limit = Decimal(10) ** (COLUMN_DIGITS - decimals) - Decimal(5).scaleb(-decimals - 1)
+    if value.copy_abs() >= limit:
         raise CellError(f"is too large; at most {COLUMN_DIGITS - decimals} digits may stand before the point")
-    return rounded
 
 
 def day(cell: str) -> date:

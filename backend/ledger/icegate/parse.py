@@ -32,7 +32,9 @@ def parse_bytes(name: str, data: bytes) -> ParsedFile:
     before, sections = read_sections(sheet)
     problems = [_problem(name, fault, "", None, sheet.unit) for fault in before.faults.listed(1)]
     if not sections:
-        nothing_found = _refused(name, "has no line that begins with Regn.No.; is it an item-wise ledger of ICEGATE?")
+        nothing_found = _refused(
+            name, "has no line that begins with Regn.No., so it is no item-wise ledger; choose another"
+        )
         return ParsedFile(name, (), (*nothing_found.problems, *problems))
     outcomes = read_licenses(name, sections, before)
     for outcome in outcomes:

@@ -1,0 +1,190 @@
+"""The processes that a user starts, real ones, against real servers: what is written comes out as a balance."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import transaction
+from django_setup import BACKEND
+from processes import celery
+from servers import Servers
+
+from ledger import hints
+from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, LicenseBalance, LicenseChange
+from license.models import Company, ExportItem, ImportItem, License
+from tests.conftest import assert_balances_follow_facts, sql
+
+PATIENCE_SECONDS = 30
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something that another process does. How long it takes is not what is tested."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} seconds: {what}"
+        time.sleep(0.01)
+
+
+def nothing_is_pending() -> bool:
+    return not LicenseChange.objects.exists()
+
+
+def balance_of(license: License) -> object:
+    return LicenseBalance.objects.filter(pk=license.pk).values_list("balance_cif", flat=True).first()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Generator[subprocess.Popen[bytes]]:
+    """A worker without beat: it knows only what it is told."""
+    with celery("worker", "--loglevel=info", "--concurrency=2", log="worker.log", folder=tmp_path) as process:
+        until(lambda: "ready." in (tmp_path / "worker.log").read_text(), "the worker is ready")
+        yield process
+
+
+@pytest.fixture
+def license() -> License:
+    license = License.objects.create(license_number="0310000001", license_date="2026-01-01")
+    ExportItem.objects.create(license=license, cif_fc=1000)
+    ImportItem.objects.create(license=license, serial_number=1, quantity=100)
+    return license
+
+
+def test_a_save_is_followed_without_beat_or_sweep(worker: subprocess.Popen[bytes], license: License) -> None:
+    until(lambda: balance_of(license) == 1000, "the balance of a new license")
+    bill = BillOfEntry.objects.create(number="1", date="2026-02-01")
+    item = license.import_items.get()
+    line = BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=item, quantity=10, cif_fc=400)
+    until(lambda: balance_of(license) == 600, "a debit")
+    allotment = Allotment.objects.create(company=Company.objects.create(iec="0000000001"))
+    AllotmentLine.objects.create(allotment=allotment, import_item=item, quantity=1, cif_fc=100)
+    until(lambda: balance_of(license) == 500, "an allotment")
+    allotment.bills_of_entry.add(bill)
+    until(lambda: balance_of(license) == 600, "its release")
+    line.delete()
+    until(lambda: balance_of(license) == 1000, "a deleted debit")
+    license.delete()
+    until(lambda: sql("SELECT * FROM ledger_licensebalance") == [], "a deleted license")
+    until(nothing_is_pending, "an empty outbox")
+    assert_balances_follow_facts()
+
+
+def test_a_line_that_moves_is_followed_on_both_licenses(worker: subprocess.Popen[bytes], license: License) -> None:
+    other = License.objects.create(license_number="0310000002", license_date="2026-01-01")
+    ExportItem.objects.create(license=other, cif_fc=2000)
+    theirs = ImportItem.objects.create(license=other, serial_number=1, quantity=100)
+    line = BillOfEntryLine.objects.create(
+        bill_of_entry=BillOfEntry.objects.create(number="1"), import_item=license.import_items.get(), cif_fc=400
+    )
+    until(lambda: balance_of(license) == 600, "a debit")
+    line.import_item = theirs
+    line.save()
+    until(lambda: balance_of(license) == 1000 and balance_of(other) == 1600, "the debit moved")
+
+
+def test_the_sweep_finds_what_no_signal_announced(license: License, tmp_path: Path) -> None:
+    hints.flush()
+    # everybody else is told: PostgreSQL alone knows of this write
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("UPDATE license_exportitem SET cif_fc = 1234")
+    with celery("worker", "--beat", "--loglevel=info", "--concurrency=2", log="worker.log", folder=tmp_path):
+        until(lambda: balance_of(license) == 1234, "a raw write")
+        until(nothing_is_pending, "an empty outbox")
+    assert_balances_follow_facts()
+
+
+def test_a_worker_killed_while_it_works_loses_nothing(license: License, tmp_path: Path) -> None:
+    """kill -9 in mid-recompute, held there by somebody's lock on the balance; then another worker takes over."""
+    with celery("worker", "--beat", "--loglevel=info", "--concurrency=1", log="1.log", folder=tmp_path) as first:
+        until(lambda: balance_of(license) == 1000, "the first balance")
+        with psycopg.connect(os.environ["DATABASE_URL"]) as holder:
+            holder.execute("SELECT FROM ledger_licensebalance FOR UPDATE")
+            ExportItem.objects.create(license=license, cif_fc=500)
+            waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%stored balances%'"
+            until(lambda: sql(waits) != [], "it waits for the lock")
+            for child in Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+            first.kill()
+            first.wait()
+    assert not nothing_is_pending()
+    assert balance_of(license) == 1000
+    with celery("worker", "--beat", "--loglevel=info", "--concurrency=2", log="2.log", folder=tmp_path):
+        until(lambda: balance_of(license) == 1500, "the balance")
+        until(nothing_is_pending, "an empty outbox")
+    assert_balances_follow_facts()
+
+
+def test_writes_go_on_without_a_broker_and_are_followed_when_it_is_back(
+    license: License, tmp_path: Path, live_servers: Servers
+) -> None:
+    with celery("worker", "--beat", "--loglevel=info", "--concurrency=2", log="worker.log", folder=tmp_path):
+        until(lambda: balance_of(license) == 1000, "the first balance")
+        live_servers.redis.stop()
+        try:
+            with transaction.atomic():
+                ExportItem.objects.create(license=license, cif_fc=500)
+            assert not nothing_is_pending()
+        finally:
+            live_servers.redis.start()
+        until(lambda: balance_of(license) == 1500, "the balance after the outage")
+    assert_balances_follow_facts()
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BACKEND,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", [["drain_changes"], ["explain_balance", "1"], ["import_icegate", os.devnull]])
+def test_a_database_that_is_away_is_one_line_and_no_traceback(command: list[str]) -> None:
+    done = manage(*command, DATABASE_URL="postgres://nobody@127.0.0.1:1/nothing")
+    if command[0] == "import_icegate":  # the file is read first, and there is nothing in it
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        return
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("the database cannot be used:")
+    assert "DATABASE_URL" in line
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "postgres://"])
+def test_a_wrong_database_url_is_one_line(url: str) -> None:
+    done = manage("drain_changes", DATABASE_URL=url)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "DATABASE_URL" in done.stderr
+
+
+def test_drain_changes_needs_no_broker(license: License) -> None:
+    done = manage("drain_changes", CELERY_BROKER_URL="redis://127.0.0.1:1/0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Recomputed 1 licenses" in done.stdout
+    assert_balances_follow_facts()
+
+
+def test_the_worker_consumes_every_queue_and_asks_for_recomputes_first(worker: subprocess.Popen[bytes]) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "lmanagement", "inspect", "active_queues", "--json"],
+        cwd=BACKEND,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    [queues] = json.loads(shown.stdout).values()
+    assert [queue["name"] for queue in queues] == ["recompute", "reconcile"]
