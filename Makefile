@@ -11,7 +11,7 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint lock clean
+.PHONY: help setup demo run test lint plans lock clean
 
 help:
 	@printf '%s\n' \
@@ -19,6 +19,7 @@ help:
 	    'make run      the whole stack, until Ctrl-C; its data stay in .local/run/' \
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
 	    'make lint     the linters and the type checker' \
+	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
 	    'make lock     requirements*.txt from requirements*.in; ARGS=--upgrade takes newer versions' \
 	    'make setup    .venv/, which the others make when it is missing; PYTHON=python3.12 chooses the Python' \
 	    'make clean    deletes .venv/, .local/ with its databases, and caches'
@@ -49,6 +50,12 @@ lint: $(INSTALLED)
 	$(PYTHON_OF_VENV) -m ruff format --check .
 	$(PYTHON_OF_VENV) -m mypy
 	PYTHONPATH=backend $(PYTHON_OF_VENV) .venv/bin/lint-imports
+	$(PYTHON_OF_VENV) deploy/lint/house_rules.py
+	DATABASE_URL=postgres://nowhere/none $(PYTHON_OF_VENV) backend/manage.py makemigrations --check --dry-run
+
+# How PostgreSQL runs the rules: LICENSES=100000 says for how many.
+plans: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) bench/plans.py
 
 lock:
 	@"$(PYTHON)" -m venv --clear .local/lock

@@ -214,7 +214,8 @@ def _again_after_deadlock(batch: Callable[[], Result]) -> Result:
 def _back_off(attempt: int) -> None:
     """Wait before attempt 1, 2 …: about 20 ms, doubling, a second at most, and never quite as long as the others."""
     if attempt:
-        time.sleep(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))
+        longest_seconds = min(1, 2**attempt / 100)
+        time.sleep(random.uniform(longest_seconds / 2, longest_seconds))
 
 
 def _sqlstate(error: DatabaseError) -> str:

@@ -1,0 +1,74 @@
+"""`make plans`: how PostgreSQL runs expected.sql for 1, 500 and all licenses, beside the bare sums over the same lines.
+
+LICENSES=100000 says how many there are. Times are medians of several runs with the spread, and only the ratio to the
+bare sums of the same run means anything. The last part is the plan itself, in its joins, sorts and scans.
+"""
+
+import os
+import re
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import django
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "backend"))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+
+from ledger.sql import load  # noqa: E402
+
+LICENSES = int(os.environ.get("LICENSES", "100000"))
+HERE = Path(__file__).parent
+NODE = re.compile(r"^( *)(?:->  )?(.*?)  \(cost=.*actual time=\S+ rows=([\d.]+) loops=(\d+)")
+
+
+def main() -> None:
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        for statement in (HERE / "world.sql").read_text().split(";\n"):
+            if statement.strip():
+                cursor.execute(statement, {"n": LICENSES})
+        cursor.execute("SET jit = off")
+        cursor.execute("SELECT version()")
+        print(cursor.fetchone()[0], f"{LICENSES} licenses of 8 items of 4 lines", sep="\n")
+        queries = {"expected.sql": load("expected"), "bare sums": (HERE / "bare_sums.sql").read_text()}
+        for count, runs in ((1, 30), (500, 15), (None, 3)):
+            ids = None if count is None else list(range(LICENSES // 2, LICENSES // 2 + count))
+            took_ms = {name: measure(cursor, query, ids, runs) for name, query in queries.items()}
+            for name, times in took_ms.items():
+                print(
+                    f"{count or 'all':>4} licenses, {name:12}: median {statistics.median(times):9.1f} ms "
+                    f"({min(times):.1f} to {max(times):.1f}, {runs} runs)"
+                )
+            ratio = statistics.median(took_ms["expected.sql"]) / statistics.median(took_ms["bare sums"])
+            print(f"{count or 'all':>4} licenses: expected.sql takes {ratio:.1f} x the bare sums")
+        for count in (1, 500, None):
+            ids = None if count is None else list(range(LICENSES // 2, LICENSES // 2 + count))
+            print(f"\nplan for {count or 'all'} licenses")
+            cursor.execute(f"EXPLAIN ANALYZE {queries['expected.sql']}", {"license_ids": ids, "today": None})
+            for (line,) in cursor.fetchall():
+                if node := NODE.match(line):
+                    print(f"{node[1]}{node[2]}  rows={float(node[3]):.0f} loops={node[4]}")
+                elif line.startswith(("Planning Time", "Execution Time")):
+                    print(line)
+
+
+def measure(cursor, query: str, ids: list[int] | None, runs: int) -> list[float]:
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        cursor.execute(
+            f"SELECT count(*), sum(length(q::text)) FROM ({query}) AS q", {"license_ids": ids, "today": None}
+        )
+        cursor.fetchall()
+        times.append((time.perf_counter() - start) * 1000)
+    return times
+
+
+if __name__ == "__main__":
+    main()
