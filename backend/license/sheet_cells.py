@@ -23,7 +23,7 @@ _SHORTENED = re.compile(r"[0-9]+(?:\.[0-9]*E\+?|E\+)[0-9]+", re.IGNORECASE)
 _REFERENCE = re.compile(r"[A-Z0-9/-]{1,20}")
 _PERCENTAGE = re.compile(r"((?:[0-9]{1,3}(?:\.[0-9]*)?|\.[0-9]+)) ?%?")
 _CLEARED = {"-", "\u2013", "\u2014", "none"}
-_WORD = re.compile(r"([^\W_]+)(\*?)")
+_WORD = re.compile(r"([^\W_]+)(\*(?![^\W_]))?")
 _SPREADSHEET_ERRORS = {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"}
 
 

@@ -150,7 +150,8 @@ def _read_csv(text: str) -> list[SheetRow]:
 
 def _heading_width(text: str, delimiter: str) -> int:
     try:
-        return next((len(row.cells) for row in _csv_rows(text, delimiter) if any(row.cells)), 0)
+        rows = _csv_rows(text, delimiter)
+        return next((len(row.cells) for row in rows if any(cell.strip(_DELIMITERS) for cell in row.cells)), 0)
     except UnreadableFileError:
         return 0
 

@@ -41,10 +41,10 @@ def broken_by(node: ast.AST, path: Path) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
             yield "a float; money and quantities are Decimal"
         if (
-            isinstance(node, ast.Name)
-            and node.id == "float"
-            or isinstance(node, ast.Attribute)
-            and node.attr == "FloatField"
+            (isinstance(node, ast.Name)
+            and node.id == "float")
+            or (isinstance(node, ast.Attribute)
+            and node.attr == "FloatField")
         ):
             yield "float; money and quantities are Decimal"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and path != CLOCK:

@@ -78,8 +78,8 @@ def main() -> int:
         "run",
         help="start what the environment does not name, run the command, stop again",
         usage="servers.py run [--instance NAME | --temporary] -- COMMAND…",
-        description="DATABASE_URL or CELERY_BROKER_URL, if set, are used as they are, and that server is not started; but "
-        "with --temporary both are always our own.",
+        description="DATABASE_URL or CELERY_BROKER_URL, if set, are used as they are, and that server is not started; "
+        "but with --temporary both are always our own.",
     )
     where = run.add_mutually_exclusive_group()
     where.add_argument(

@@ -1,5 +1,6 @@
 """What one cell means, as tables: what is written, and what it means or why it means nothing."""
 
+import contextlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -140,12 +141,8 @@ EVERY = [
 
 @given(st.text(max_size=30).map(clean).filter(bool), st.sampled_from(EVERY))
 def test_whatever_is_written_means_something_or_is_refused(written: str, read: Callable[[str], Any]) -> None:
-    try:
-        meaning = read(written)
-    except CellError as error:
-        assert str(error)
-    else:
-        assert meaning is not None
+    with contextlib.suppress(CellError):
+        assert read(written) is not None
 
 
 @given(st.decimals(0, 100, places=2))

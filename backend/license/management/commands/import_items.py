@@ -34,6 +34,6 @@ class Command(BaseCommand):
             for change in report.changes:
                 self.stdout.write(str(change))
         self.stdout.write(f"{report.title.capitalize()}, {report.rows:,} rows read, {report.unchanged:,} unchanged.")
-        counts = ", ".join(f"{count:,} {what}" for what, count in report.counts.items() if count)
-        done = "Dry run, nothing is changed. It would be" if dry_run else "Changed"
+        counts = ", ".join(f"{what} {count:,}" for what, count in report.counts.items() if count)
+        done = "Dry run, nothing is changed. It would change" if dry_run else "Changed"
         self.stdout.write(f"{done}: {counts or 'nothing'}.")

@@ -43,8 +43,8 @@ class Command(BaseCommand):
                     self.stdout.write(f"{_item(match)} -> {quoted(rule.item_name)} by {how}")
             for match in others if unmatched else ():
                 self.stdout.write(f"{_item(match)} fits no rule")
-        done = "Dry run, nothing is linked. It would be" if dry_run else "Linked"
-        self.stdout.write(f"{done}: {links:,} names to {named:,} items.")
+        done = "Dry run, nothing is linked. It would link" if dry_run else "Linked"
+        self.stdout.write(f"{done}: names {links:,}, of items {named:,}.")
         if left:
             self.stdout.write(
                 f"No rule fits {left:,} items without a name, {blank:,} of them without description and HS code."
