@@ -127,7 +127,7 @@ def _write_rules(names: dict[str, _Name], report: Report) -> set[int]:
     for name, words, hs_prefix in sql.rows("rules_of_names", names=sorted(ruled)):
         known[name].append((words, hs_prefix))
     added = [(name, rule) for name, said in ruled.items() for rule in said.rules if rule not in known[name]]
-    removed = [(name, rule) for name, said in ruled.items() for rule in known[name] if False]
+    removed = [(name, rule) for name, said in ruled.items() for rule in known[name] if rule not in said.rules]
     report.changes += (Change(quoted(name), "rule", "", describe(*rule)) for name, rule in added)
     report.changes += (Change(quoted(name), "rule", describe(*rule), "removed") for name, rule in removed)
     report.counts["rules added"] += len(added)

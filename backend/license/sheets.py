@@ -202,7 +202,7 @@ def _read_workbook(data: bytes) -> tuple[list[SheetRow], tuple[str, ...]]:
         if not workbook.worksheets:
             raise UnreadableFileError("is a workbook without a worksheet")
         worksheet = workbook.worksheets[0]
-        worksheet.reset_dimensions()  # some programs write a wrong size, and rows beyond it would be missed
+        # the size that a worksheet says it has is sometimes wrong: ours are given
         rows = _gather(
             SheetRow(line, tuple(_shown(cell) for cell in cells))
             for line, cells in enumerate(

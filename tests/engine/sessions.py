@@ -41,11 +41,12 @@ def outbox() -> list[Any]:
     return sql("SELECT * FROM ledger_licensechange ORDER BY id")
 
 
-def balances() -> tuple[list[Any], list[Any]]:
+def balances(which: str = "true") -> tuple[list[Any], list[Any]]:
     """Every balance row, with the place where it lies and the transaction that wrote it."""
+    columns = "ctid::text, xmin::text, *"
     return (
-        sql("SELECT ctid::text, xmin::text, * FROM ledger_licensebalance ORDER BY license_id"),
-        sql("SELECT ctid::text, xmin::text, * FROM ledger_importitembalance ORDER BY license_id, import_item_id"),
+        sql(f"SELECT {columns} FROM ledger_licensebalance WHERE {which} ORDER BY license_id"),
+        sql(f"SELECT {columns} FROM ledger_importitembalance WHERE {which} ORDER BY license_id, import_item_id"),
     )
 
 

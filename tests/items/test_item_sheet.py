@@ -74,8 +74,8 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(csv_file: Write) 
         f"{FIRST} export item 'export 1' norm: none -> E5",
         "Item sheet, 3 rows read, 0 unchanged.",
         (
-            "Dry run, nothing is changed. It would change: descriptions 3, HS codes 3, units 2, condition sheet percentages 2, "
-            "names linked 3, norms set 1."
+            "Dry run, nothing is changed. It would change: descriptions 3, HS codes 3, units 2, "
+            "condition sheet percentages 2, names linked 3, norms set 1."
         ),
     ]
 

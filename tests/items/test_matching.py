@@ -73,6 +73,13 @@ def test_the_index_finds_what_a_plain_reading_finds(
     assert set(Matcher(rules).match(description, hs_code)) == set(first_of_each_name.values())
 
 
+def test_of_several_rules_of_a_name_the_oldest_is_told() -> None:
+    oldest, *others = (
+        Rule(n, 1, "Palm Oil", *parts) for n, parts in enumerate([("", "15"), ("pal*", ""), ("oil", "")])
+    )
+    assert Matcher([oldest, *others]).match("palm oil", "1511") == (oldest,)
+
+
 @pytest.fixture
 def rules(licenses: list[License]) -> None:
     """Rules for the two names, and items that they fit."""

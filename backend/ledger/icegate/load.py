@@ -7,7 +7,7 @@ once.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
@@ -84,10 +84,14 @@ def load(
     outcomes: list[Loaded] = []
     good: list[Ledger] = []
     for ledger in ledgers:
-        if ledger.totals_fit or force:
+        if ledger.totals_fit:
             good.append(ledger)
+        elif force:
+            good.append(replace(ledger, notes=(*ledger.notes, _misfit(ledger))))
         else:
-            outcomes.append(Loaded(ledger, Status.REFUSED, (*ledger.notes, _misfit(ledger))))
+            outcomes.append(
+                Loaded(ledger, Status.REFUSED, (*ledger.notes, f"{_misfit(ledger)} Use --force to load it"))
+            )
     progress(len(outcomes))
     for start in range(0, len(good), LICENSES_AT_ONCE):
         batch = good[start : start + LICENSES_AT_ONCE]
@@ -99,10 +103,10 @@ def load(
 
 def _misfit(ledger: Ledger) -> str:
     if ledger.totals_difference is None:
-        return "there is no Bal.Duty line to check the debits against: is a page missing? --force loads it all the same"
+        return "there is no Bal.Duty line to check the debits against: is a page missing?"
     return (
         f"CIF-FC {ledger.cif_fc} less debits of {ledger.debited_cif_fc} is not Bal.CIF-FC {ledger.balance_cif_fc}, by "
-        f"{ledger.totals_difference:+}: is a page missing? --force loads it all the same"
+        f"{ledger.totals_difference:+}: is a page missing?"
     )
 
 
