@@ -136,27 +136,23 @@ FROM (
                 ) AS allotted ON allotted.import_item_id = debited.id
                 WINDOW of_license AS (PARTITION BY debited.license_id)
             ) AS item ON item.license_id = license.id
-            LEFT JOIN (
-                -- the pools that an item's names put it in, each once
-                SELECT DISTINCT
-                    i.id AS import_item_id,
-                    norm.id AS norm_id,
-                    norm.code AS norm,
-                    name.restriction_percentage AS percentage
-                FROM license_exportitem AS export
-                JOIN license_license AS license ON license.id = export.license_id
-                JOIN license_importitem AS i ON i.license_id = export.license_id
-                JOIN license_importitem_item_names AS link ON link.importitem_id = i.id
-                JOIN license_itemname AS name ON name.id = link.itemname_id AND name.sion_norm_id = export.norm_id
-                JOIN license_sionnorm AS norm ON norm.id = export.norm_id
-                -- said of both: the planner does not carry it from one to the other
-                WHERE (%(license_ids)s::bigint[] IS NULL OR export.license_id = ANY(%(license_ids)s::bigint[]))
-                    AND (%(license_ids)s::bigint[] IS NULL OR i.license_id = ANY(%(license_ids)s::bigint[]))
+            LEFT JOIN LATERAL (
+                -- the pools that the item's names put it in, each once; LATERAL, an index look-up for each item: joined
+                -- as a set its size is guessed far too small, and the join becomes a nested loop over all pairs
+                SELECT DISTINCT norm.id AS norm_id, norm.code AS norm, name.restriction_percentage AS percentage
+                FROM license_importitem_item_names AS link
+                JOIN license_itemname AS name ON name.id = link.itemname_id
+                JOIN license_sionnorm AS norm ON norm.id = name.sion_norm_id
+                WHERE link.importitem_id = item.id
+                    AND item.sheet_percentage IS NULL
+                    AND name.restriction_percentage > 0
                     AND license.notification_number <> '098/2009'
                     AND license.purchase_status <> 'CO'
-                    AND i.restriction_percentage IS NULL
-                    AND name.restriction_percentage > 0
-            ) AS restriction ON restriction.import_item_id = item.id
+                    AND EXISTS (
+                        SELECT FROM license_exportitem AS export
+                        WHERE export.license_id = license.id AND export.norm_id = norm.id
+                    )
+            ) AS restriction ON true
             WHERE %(license_ids)s::bigint[] IS NULL OR license.id = ANY(%(license_ids)s::bigint[])
         ) AS fact
     ) AS pooled
