@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 
 from ledger.hints import announce
 from ledger.icegate.ledger import Ledger
@@ -19,6 +19,8 @@ from ledger.keys import Keys
 from ledger.sql import load as load_sql
 
 LICENSES_AT_ONCE = 200
+ATTEMPTS = 5
+STARTS_AGAIN = ("40P01", "40001")  # a deadlock with an ordinary writer, as two writers always could have
 
 # in this order; most yield (license number, note) for what they changed, or for what a person should know
 STEPS = (
@@ -110,24 +112,20 @@ def _misfit(ledger: Ledger) -> str:
     )
 
 
-def _load_or_halve(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
+def _load_or_halve(ledgers: list[Ledger], ledger_date: date | None, attempts: int = ATTEMPTS) -> list[Loaded]:
     """Load them in one transaction; where the database refuses that, find the one that it refuses."""
     try:
         with transaction.atomic(durable=True):
-            outcomes = _load(ledgers, ledger_date)
-    except DatabaseError as error:
-        if not _is_refusal(error):
-            raise
+            return _load(ledgers, ledger_date)
+    except (DataError, IntegrityError) as error:
         if len(ledgers) == 1:
             return [Loaded(ledgers[0], Status.REFUSED, (*ledgers[0].notes, f"the database refuses it: {error}"))]
         half = len(ledgers) // 2
         return _load_or_halve(ledgers[:half], ledger_date) + _load_or_halve(ledgers[half:], ledger_date)
-    return outcomes
-
-
-def _is_refusal(error: DatabaseError) -> bool:
-    """Data that does not fit, or a write of somebody else that came between: not a broken server."""
-    return (getattr(error.__cause__, "sqlstate", None) or "").startswith(("22", "23", "40"))
+    except OperationalError as error:
+        if attempts == 1 or getattr(error.__cause__, "sqlstate", None) not in STARTS_AGAIN:
+            raise
+        return _load_or_halve(ledgers, ledger_date, attempts - 1)
 
 
 def _load(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
