@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from ledger.keys import NAMES, Keys
-from ledger.sql import load
+from ledger.sql import queries
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def drain(keys: Keys | None = None) -> Outcome:
 
 def due_for_retry() -> list[int]:
     """The quarantined licenses whose next try is due."""
-    return _column("due_for_retry")
+    return queries.column("due_for_retry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +127,18 @@ def _recompute_batch(license_ids: set[int], outcome: Outcome) -> set[int]:
 
 def _drain_batch(keys: Keys | None, busy: Sequence[int], outcome: Outcome) -> _Batch:
     with _transaction(outcome) as done:
-        claimed = _column("claim_changes", at_most=BATCH_CHANGES, busy=busy, **_filter(keys))
+        claimed = queries.column("claim_changes", at_most=BATCH_CHANGES, busy=busy, **_filter(keys))
         if not claimed:
             return _Batch(claimed=False, fanned_out=False, left={})
-        fanned_out = set(_column("fan_out_changes", change_ids=claimed, at_most=BATCH_LICENSES))
+        fanned_out = set(queries.column("fan_out_changes", change_ids=claimed, at_most=BATCH_LICENSES))
         licenses_of: dict[int, set[int]] = {change: set() for change in claimed if change not in fanned_out}
-        for change, license_id in _rows("resolve_changes", change_ids=list(licenses_of)):
+        for change, license_id in queries.rows("resolve_changes", change_ids=list(licenses_of)):
             licenses_of[change].add(license_id)
         chosen = _choose(licenses_of)
         written = _write(_try_locks(set().union(*chosen.values())), done)
         left = {change: missing for change, licenses in chosen.items() if (missing := licenses - written)}
         worked_off = [change for change in chosen if change not in left]
-        _execute("delete_changes", change_ids=worked_off)
+        queries.execute("delete_changes", change_ids=worked_off)
         done.changes = len(worked_off)
     return _Batch(claimed=True, fanned_out=bool(fanned_out), left=left)
 
@@ -155,7 +155,7 @@ def _choose(licenses_of: dict[int, set[int]]) -> dict[int, set[int]]:
 
 
 def _try_locks(license_ids: set[int]) -> list[int]:
-    return [license_id for license_id, got in _rows("lock_licenses", license_ids=list(license_ids)) if got]
+    return [license_id for license_id, got in queries.rows("lock_licenses", license_ids=list(license_ids)) if got]
 
 
 def _write(locked: list[int], done: Outcome) -> set[int]:
@@ -169,7 +169,7 @@ def _write(locked: list[int], done: Outcome) -> set[int]:
         return set()
     try:
         with transaction.atomic():  # a savepoint: the locks outlive what fails in it
-            [written] = _column("write_balances", license_ids=locked, today=None)
+            [written] = queries.column("write_balances", license_ids=locked, today=None)
     except DatabaseError as error:
         state = _sqlstate(error)
         if not state.startswith((*POISON, *ROW_LOCK)):
@@ -181,7 +181,7 @@ def _write(locked: list[int], done: Outcome) -> set[int]:
             logger.warning("license %s is left for later: somebody holds a lock on its balance", locked[0])
             return set()
         logger.exception("license %s is quarantined", locked[0])
-        _execute("quarantine_license", license_id=locked[0], error=str(error))
+        queries.execute("quarantine_license", license_id=locked[0], error=str(error))
         done.quarantined.update(locked)
     else:
         done.recomputed += len(locked)
@@ -194,7 +194,7 @@ def _transaction(outcome: Outcome) -> Iterator[Outcome]:
     """A transaction of the engine. What is done in it counts once it has committed."""
     done = Outcome()
     with transaction.atomic(durable=True):
-        _rows("begin_recompute")
+        queries.rows("begin_recompute")
         yield done
     outcome.add(done)
 
@@ -225,19 +225,3 @@ def _sqlstate(error: DatabaseError) -> str:
 def _filter(keys: Keys | None) -> dict[str, Any]:
     ids = {f"{name}s": sorted(getattr(keys, name)) if keys else [] for name in NAMES}
     return {"everything": not keys, **ids}
-
-
-def _execute(query: str, **parameters: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(load(query), parameters)
-
-
-def _rows(query: str, **parameters: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(load(query), parameters)
-        rows: list[Any] = cursor.fetchall()
-        return rows
-
-
-def _column(query: str, **parameters: Any) -> list[Any]:
-    return [value for (value,) in _rows(query, **parameters)]

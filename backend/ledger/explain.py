@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, TransactionType
-from ledger.sql import load
+from ledger.sql import queries
 from license.formats import day, indian
 from license.models import License
 
@@ -77,10 +77,8 @@ def explain(license_number: str) -> Explanation:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         license = License.objects.select_related("exporter", "port").get(license_number=license_number)
-        cursor.execute(load("explain_license"), {"license_ids": [license.pk], "today": None})
-        rows = list(_as_dicts(cursor))
-        cursor.execute(load("count_pending"), {"change_ids": None, "license_id": license.pk})
-        [(pending,)] = cursor.fetchall()
+        rows = queries.dicts("explain_license", license_ids=[license.pk], today=None)
+        [pending] = queries.column("count_pending", change_ids=None, license_id=license.pk)
         exports = list(license.export_items.select_related("norm").order_by("pk"))
         stored = LicenseBalance.objects.filter(pk=license.pk).first()
         total = rows[0]
@@ -161,9 +159,3 @@ def rule_in_words(row: dict[str, Any]) -> str:
     if row["own_value"] > row["balance_cif"]:
         words += f"; capped at the license's balance of {indian(row['balance_cif'])}"
     return words
-
-
-def _as_dicts(cursor: Any) -> Iterator[dict[str, Any]]:
-    names = [column.name for column in cursor.description]
-    for row in cursor.fetchall():
-        yield dict(zip(names, row, strict=True))

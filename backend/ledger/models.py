@@ -183,7 +183,9 @@ class LicenseBalance(models.Model):
     is_null = models.BooleanField()
     is_expired = models.BooleanField()
     computed_at = models.DateTimeField()
+    computed_xid = TransactionIdField(help_text="Transactions from this id on had not been seen when it was computed.")
     rule_version = models.PositiveSmallIntegerField()
+    seal = models.UUIDField(help_text="Digest of the row as the engine wrote it: tells an edit by hand.")
 
     class Meta:
         default_permissions = ("view",)
@@ -215,6 +217,7 @@ class ImportItemBalance(models.Model):
     overdrawn_quantity = models.DecimalField(max_digits=15, decimal_places=3)
     available_value = models.DecimalField(max_digits=15, decimal_places=2)
     overdrawn_value = models.DecimalField(max_digits=15, decimal_places=2)
+    seal = models.UUIDField(help_text="Digest of the row as the engine wrote it: tells an edit by hand.")
 
     class Meta:
         default_permissions = ("view",)

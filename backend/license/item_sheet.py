@@ -11,11 +11,11 @@ from difflib import get_close_matches
 from functools import cache, partial
 
 from license import sheet_cells as cells
-from license import sql
 from license.headings import Heading
 from license.sheet_cells import Clear
 from license.sheet_report import Cells, Change, Problems, Report, quoted, read_rows
 from license.sheets import Sheet
+from license.sql import queries
 
 # the columns of an import item, and what the summary calls them
 FIELDS = {
@@ -151,7 +151,7 @@ def _norms(rows: Iterable[ItemRow], problems: Problems) -> dict[str, ItemRow]:
 def _find_licenses(rows: Iterable[ItemRow], problems: Problems) -> dict[str, int]:
     """The ids of the licenses by their numbers, locked."""
     numbers = sorted({row.license_number for row in rows})
-    ids = {number: license_id for license_id, number in sql.rows("lock_licenses", license_numbers=numbers)}
+    ids = {number: license_id for license_id, number in queries.rows("lock_licenses", license_numbers=numbers)}
     for row in rows:
         if row.license_number not in ids:
             problems.add(row.line, "license_number", f"license {row.license_number} is not known; {_LOAD_THE_LEDGER}")
@@ -161,7 +161,7 @@ def _find_licenses(rows: Iterable[ItemRow], problems: Problems) -> dict[str, int
 def _find_export_items(license_ids: Iterable[int]) -> dict[int, list[_ExportItem]]:
     """The export items of the licenses by the licenses' ids, locked."""
     found = defaultdict(list)
-    for license_id, *export_item in sql.rows("lock_export_items", license_ids=sorted(license_ids)):
+    for license_id, *export_item in queries.rows("lock_export_items", license_ids=sorted(license_ids)):
         found[license_id].append(_ExportItem(*export_item))
     return found
 
@@ -173,7 +173,7 @@ def _find_items(rows: Iterable[ItemRow], license_ids: dict[str, int], problems: 
         for row in rows
         if row.serial_number is not None and row.license_number in license_ids
     }
-    locked = sql.rows(
+    locked = queries.rows(
         "lock_import_items",
         license_ids=[license_id for license_id, _ in wanted],
         serial_numbers=[serial_number for _, serial_number in wanted],
@@ -191,7 +191,7 @@ def _find_items(rows: Iterable[ItemRow], license_ids: dict[str, int], problems: 
 
 def _find_names(rows: Iterable[ItemRow], problems: Problems) -> dict[str, int]:
     """The ids of all item names. A name in the sheet that is not among them is a problem."""
-    ids = {name: name_id for name_id, name in sql.rows("known_names")}
+    ids = {name: name_id for name_id, name in queries.rows("known_names")}
 
     @cache
     def what_is_wrong(name: str) -> str:
@@ -223,9 +223,9 @@ def _write_items(rows: Iterable[ItemRow], items: dict[int, _Item], report: Repor
                     report.counts[label] += 1
                     report.changes.append(Change(_item_of(row), field, _shown(before), _shown(after)))
     if changed:
-        sql.execute("create_hs_codes", codes=sorted({item.hs_code for item in changed.values()} - {""}))
+        queries.execute("create_hs_codes", codes=sorted({item.hs_code for item in changed.values()} - {""}))
         new_items = list(changed.values())
-        sql.execute(
+        queries.execute(
             "write_import_items",
             import_item_ids=[item.id for item in new_items],
             descriptions=[item.description for item in new_items],
@@ -256,7 +256,7 @@ def _link_names(rows: Iterable[ItemRow], items: dict[int, _Item], name_ids: dict
     """Add the links that are missing; none is ever removed. Returns the lines of the rows that added one."""
     naming = [row for row in rows if row.item_names]
     linked: dict[int, list[str]] = defaultdict(list)
-    for item_id, _, name in sql.rows("linked_names", import_item_ids=[items[row.line].id for row in naming]):
+    for item_id, _, name in queries.rows("linked_names", import_item_ids=[items[row.line].id for row in naming]):
         linked[item_id].append(name)
     missing: list[tuple[int, int]] = []
     changed: set[int] = set()
@@ -270,7 +270,7 @@ def _link_names(rows: Iterable[ItemRow], items: dict[int, _Item], name_ids: dict
             report.counts["names linked"] += len(added)
             report.changes.append(Change(_item_of(row), "item_names", "; ".join(known), "; ".join([*known, *added])))
     if missing:
-        sql.execute(
+        queries.execute(
             "link_names",
             import_item_ids=[item_id for item_id, _ in missing],
             item_name_ids=[name_id for _, name_id in missing],
@@ -314,8 +314,8 @@ def _set_norms(
             report.counts["norms set"] += 1
             report.changes.append(Change(f"{number} export item {_export_item(item)}", "norm", item.norm or "", norm))
     if written:
-        sql.execute("create_norms", codes=sorted({norm for _, norm in written}))
-        sql.execute(
+        queries.execute("create_norms", codes=sorted({norm for _, norm in written}))
+        queries.execute(
             "write_norms", export_item_ids=[item_id for item_id, _ in written], codes=[norm for _, norm in written]
         )
     return changed

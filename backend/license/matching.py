@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from license import sql
+from license.sql import queries
 
 ITEMS_AT_ONCE = 5_000
 
@@ -111,10 +111,10 @@ def fits(rule: Rule, words: set[str], digits: str) -> bool:
 
 def propose(license_number: str | None = None) -> Iterator[list[Match]]:
     """What rules propose for the import items without item names, of one license or of all, some thousand at a time."""
-    matcher = Matcher(Rule(*rule) for rule in sql.rows("match_rules"))
+    matcher = Matcher(Rule(*rule) for rule in queries.rows("match_rules"))
     after = 0
     while True:
-        found = sql.rows("unnamed_items", after=after, license_number=license_number, at_most=ITEMS_AT_ONCE)
+        found = queries.rows("unnamed_items", after=after, license_number=license_number, at_most=ITEMS_AT_ONCE)
         if not found:
             return
         items = [Item(*item) for item in found]
@@ -128,7 +128,7 @@ def link(matches: Sequence[Match]) -> int:
     if not pairs:
         return 0
     with transaction.atomic():
-        return sql.execute(
+        return queries.execute(
             "link_matches",
             import_item_ids=[item_id for item_id, _ in pairs],
             item_name_ids=[name_id for _, name_id in pairs],

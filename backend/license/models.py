@@ -88,10 +88,7 @@ class MatchRule(models.Model):
     Several rules of a name are alternatives. A rule only proposes links; no balance depends on it.
     """
 
-    # not enforced by the database: a rule of a name that is gone matches nothing
-    item_name = models.ForeignKey(
-        ItemName, models.CASCADE, related_name="match_rules", db_index=False, db_constraint=False
-    )
+    item_name = models.ForeignKey(ItemName, models.CASCADE, related_name="match_rules", db_index=False)
     words = text(255, help_text="Whole words in any order, lower case; word* is the beginning of a word.")
     hs_prefix = text(8, help_text="Digits that the HS code begins with.")
 

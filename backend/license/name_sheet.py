@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import TypeVar
 
 from license import sheet_cells as cells
-from license import sql
 from license.headings import Heading
 from license.sheet_report import Cells, Change, Problems, Report, quoted, read_rows
 from license.sheets import Sheet
+from license.sql import queries
 
 Value = TypeVar("Value", str, Decimal)
 Rule = tuple[str, str]
@@ -75,7 +75,7 @@ def _same(row: Cells, column: str, known: Value | None, said: Value | None) -> V
 
 def _refuse_other_case(names: dict[str, _Name], problems: Problems) -> None:
     """Two names that differ only in case are one name to people, and would be two restrictions."""
-    known = {name for _, name in sql.rows("known_names")}
+    known = {name for _, name in queries.rows("known_names")}
     by_folded = {name.casefold(): name for name in known}
     for name, said in names.items():
         other = by_folded.setdefault(name.casefold(), name)
@@ -85,7 +85,7 @@ def _refuse_other_case(names: dict[str, _Name], problems: Problems) -> None:
 
 def _write_names(names: dict[str, _Name], report: Report) -> set[int]:
     """Create and update names. Returns the lines of the rows by which we know those that changed."""
-    known = {name: (norm, percentage) for _, name, norm, percentage in sql.rows("lock_names", names=sorted(names))}
+    known = {name: (norm, percentage) for _, name, norm, percentage in queries.rows("lock_names", names=sorted(names))}
     created: dict[str, tuple[str | None, Decimal]] = {}
     updated: dict[str, tuple[str | None, Decimal]] = {}
     for name, said in names.items():
@@ -108,10 +108,10 @@ def _write_names(names: dict[str, _Name], report: Report) -> set[int]:
     report.counts["names changed"] += len(updated)
     norms = {norm for norm, _ in (*created.values(), *updated.values()) if norm}
     if norms:
-        sql.execute("create_norms", codes=sorted(norms))
+        queries.execute("create_norms", codes=sorted(norms))
     for statement, written in (("create_names", created), ("write_names", updated)):
         if written:
-            sql.execute(
+            queries.execute(
                 statement,
                 names=list(written),
                 norms=[norm for norm, _ in written.values()],
@@ -124,7 +124,7 @@ def _write_rules(names: dict[str, _Name], report: Report) -> set[int]:
     """Add the rules that are missing, remove those that the sheet replaces. Returns the lines of the rows that did."""
     ruled = {name: said for name, said in names.items() if said.rules}
     known: dict[str, list[Rule]] = defaultdict(list)
-    for name, words, hs_prefix in sql.rows("rules_of_names", names=sorted(ruled)):
+    for name, words, hs_prefix in queries.rows("rules_of_names", names=sorted(ruled)):
         known[name].append((words, hs_prefix))
     added = [(name, rule) for name, said in ruled.items() for rule in said.rules if rule not in known[name]]
     removed = [(name, rule) for name, said in ruled.items() for rule in known[name] if rule not in said.rules]
@@ -134,7 +134,7 @@ def _write_rules(names: dict[str, _Name], report: Report) -> set[int]:
     report.counts["rules removed"] += len(removed)
     for statement, written in (("delete_rules", removed), ("create_rules", added)):
         if written:
-            sql.execute(statement, **_columns(written))
+            queries.execute(statement, **_columns(written))
     return {ruled[name].rules[rule] for name, rule in added} | {ruled[name].line for name, _ in removed}
 
 

@@ -42,7 +42,8 @@ def import_sheet(path: Path, *, dry_run: bool = False) -> Report:
                 ) from error
             if state not in _STARTS_AGAIN or attempt == ATTEMPTS:
                 raise
-            time.sleep(random.uniform(0.05, 0.1) * 2**attempt)
+            wait_seconds = random.uniform(0.05, 0.1) * 2**attempt
+            time.sleep(wait_seconds)
         else:
             notes = [f"{path.name}: {note}." for note in sheet.notes]
             if heading.unknown:

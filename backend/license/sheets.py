@@ -98,9 +98,9 @@ def clean(raw: str) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise UnreadableFileError("is a folder; name a file in it")
     try:
-        if path.is_dir():
-            raise UnreadableFileError("is a folder; name a file in it")
         # read, not asked for its size: that of a pipe is 0
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -230,7 +230,7 @@ def _shown(cell: object) -> str:
     value = getattr(cell, "value", None)
     if value is None:
         return ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):  # not money: what openpyxl made of a cell
         number = _AS_SHOWN.create_decimal(repr(value))
         if not number.is_finite():
             return str(value)

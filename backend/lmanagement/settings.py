@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "django_celery_results",
     "license",
     "ledger",
+    "reconcile",
 ]
 MIDDLEWARE: list[str] = []
 USE_TZ = True

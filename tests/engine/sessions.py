@@ -20,20 +20,20 @@ GATE = 4242
 
 def make_licenses(count: int, credit: int = 1000) -> None:
     """Licenses 1 to `count`, each with an export item, and with an import item of the same id. Committed at once."""
-    sql(
-        """
+    sql(f"""
         INSERT INTO license_license (id, license_number, license_date)
-            SELECT n, n, '2026-01-01' FROM generate_series(1, %(count)s) AS n;
-        INSERT INTO license_exportitem (id, license_id, cif_fc) SELECT n, n, %(credit)s FROM generate_series(1, %(count)s) AS n;
+            SELECT n, n, '2026-01-01' FROM generate_series(1, {count}) AS n;
+        INSERT INTO license_exportitem (id, license_id, cif_fc)
+            SELECT n, n, {credit} FROM generate_series(1, {count}) AS n;
         INSERT INTO license_importitem (id, license_id, serial_number, quantity)
-            SELECT n, n, 1, 10 FROM generate_series(1, %(count)s) AS n;
+            SELECT n, n, 1, 10 FROM generate_series(1, {count}) AS n;
         INSERT INTO ledger_billofentry (id, number) VALUES (1, '1'), (2, '2');
         INSERT INTO license_company (id, iec) VALUES (1, '0000000001');
         INSERT INTO ledger_allotment (id, company_id) VALUES (1, 1), (2, 1);
         SELECT setval(pg_get_serial_sequence(t, 'id'), 1000000) FROM unnest(ARRAY[
-            'license_license', 'license_exportitem', 'license_importitem', 'ledger_billofentry', 'ledger_allotment']) AS t;
-        """.replace("%(count)s", str(int(count))).replace("%(credit)s", str(int(credit)))
-    )
+            'license_license', 'license_exportitem', 'license_importitem', 'ledger_billofentry', 'ledger_allotment'
+        ]) AS t;
+    """)
 
 
 def outbox() -> list[Any]:
@@ -132,7 +132,8 @@ def gate(table: str, condition: str) -> Iterator[None]:
         CREATE FUNCTION public.gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
             PERFORM pg_advisory_xact_lock_shared({GATE}); RETURN NEW;
         END $$;
-        CREATE TRIGGER gate BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION public.gate();
+        CREATE TRIGGER gate BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({condition})
+            EXECUTE FUNCTION public.gate();
     """)
     try:
         with session(autocommit=True) as keeper:
@@ -158,7 +159,8 @@ def failing(table: str, condition: str, code: str, *, once: bool = False) -> Ite
             END IF;
             RETURN NEW;
         END $$;
-        CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION public.fail();
+        CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({condition})
+            EXECUTE FUNCTION public.fail();
     """)
     try:
         yield

@@ -91,7 +91,7 @@ def test_each_batch_is_these_statements_in_this_order() -> None:
     seen: list[str] = []
 
     def note(execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
-        seen.append(names.get(statement, statement.split()[0]))
+        seen.append(names.get(statement, statement.split(maxsplit=1)[0]))
         return execute(statement, *rest)
 
     with connection.execute_wrapper(note):
@@ -159,8 +159,8 @@ def test_balances_of_older_rules_are_written_anew() -> None:
         "UPDATE ledger_importitembalance SET available_value = 1 WHERE license_id = 1",
         "DELETE FROM ledger_licensebalance WHERE license_id = 1",
         "DELETE FROM ledger_importitembalance WHERE license_id = 1",
-        "INSERT INTO ledger_importitembalance SELECT (jsonb_populate_record(b, '{\"import_item_id\": 99}')).*"
-        " FROM ledger_importitembalance AS b WHERE license_id = 1",
+        """INSERT INTO ledger_importitembalance SELECT (jsonb_populate_record(b, '{"import_item_id": 99}')).*
+            FROM ledger_importitembalance AS b WHERE license_id = 1""",
         "UPDATE ledger_importitembalance SET import_item_id = 99 WHERE license_id = 1",
     ],
 )
@@ -220,7 +220,10 @@ def test_truncate_takes_every_balance_along() -> None:
 
 def test_one_common_allotment_and_its_release() -> None:
     make_licenses(3)
-    sql("INSERT INTO ledger_allotmentline (allotment_id, import_item_id, quantity, cif_fc) SELECT 1, n, 2, 100 FROM generate_series(1, 3) n")
+    sql(
+        "INSERT INTO ledger_allotmentline (allotment_id, import_item_id, quantity, cif_fc)"
+        " SELECT 1, n, 2, 100 FROM generate_series(1, 3) AS n"
+    )
     drain()
     assert_balances_follow_facts()
     for link in (Allotment.objects.get(pk=1).bills_of_entry.add, Allotment.objects.get(pk=1).bills_of_entry.remove):
@@ -238,7 +241,10 @@ def test_a_change_that_means_more_licenses_than_a_batch_may_lock(monkeypatch: py
     make_licenses(many)
     name = ItemName.objects.create(name="milk", sion_norm=SionNorm.objects.create(code="E5"), restriction_percentage=10)
     sql("UPDATE license_exportitem SET norm_id = %s", name.sion_norm_id)
-    sql("INSERT INTO license_importitem_item_names (importitem_id, itemname_id) SELECT id, %s FROM license_importitem", name.pk)
+    sql(
+        "INSERT INTO license_importitem_item_names (importitem_id, itemname_id) SELECT id, %s FROM license_importitem",
+        name.pk,
+    )
     drain()
     assert_balances_follow_facts()
     ItemName.objects.update(restriction_percentage=20)
@@ -269,7 +275,11 @@ def test_more_changes_than_a_batch_claims() -> None:
     drain()
     sql("UPDATE license_exportitem SET cif_fc = 5")
     many = 2 * engine.BATCH_CHANGES
-    sql("INSERT INTO ledger_licensechange (license_id, source, operation) SELECT 1 + mod(n, 20), '', '' FROM generate_series(1, %s) n", many)
+    sql(
+        "INSERT INTO ledger_licensechange (license_id, source, operation)"
+        " SELECT 1 + mod(n, 20), '', '' FROM generate_series(1, %s) AS n",
+        many,
+    )
     # three batches, of which each recomputes all
     assert drain() == Outcome(recomputed=60, written=20, changes=many + 20)
     assert_balances_follow_facts()
@@ -326,7 +336,8 @@ def test_a_license_that_failed_often_is_still_tried_several_times_a_day() -> Non
     sql("UPDATE ledger_quarantine SET attempts = 2000000000, first_failed_at = '2020-01-01'")
     assert recompute([2]) == Outcome(quarantined={2})
     [(attempts, first, wait)] = sql(
-        "SELECT attempts, first_failed_at < '2021-01-01', next_try_at - clock_timestamp() < '6 hours' FROM ledger_quarantine"
+        "SELECT attempts, first_failed_at < '2021-01-01', next_try_at - clock_timestamp() < '6 hours'"
+        " FROM ledger_quarantine"
     )
     assert (attempts, first, wait) == (2_000_000_001, True, True)
 
@@ -503,7 +514,9 @@ WRITES: dict[str, Callable[[str], Any]] = {
     "DELETE": lambda table: sql(f"DELETE FROM {table}"),
     "DELETE of no row": lambda table: sql(f"DELETE FROM {table} WHERE false"),
     "DELETE in a CTE": lambda table: sql(f"WITH gone AS (DELETE FROM {table} RETURNING *) SELECT * FROM gone"),
-    "MERGE": lambda t: sql(f"MERGE INTO {t} t USING (VALUES (1)) s (id) ON t.license_id = s.id WHEN MATCHED THEN DELETE"),
+    "MERGE": lambda t: sql(
+        f"MERGE INTO {t} t USING (VALUES (1)) s (id) ON t.license_id = s.id WHEN MATCHED THEN DELETE"
+    ),
     "COPY": copy,
 }
 

@@ -66,7 +66,7 @@ def test_files_that_are_no_sheets(tmp_path: Path, data: bytes, why: str) -> None
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableFileError, match="is a folder"):
+    with pytest.raises(UnreadableFileError, match=r"^is a folder"):
         read_sheet(tmp_path)
     with pytest.raises(UnreadableFileError, match="does not exist"):
         read_sheet(tmp_path / "items.csv")

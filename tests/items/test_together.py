@@ -95,12 +95,31 @@ def test_what_somebody_writes_at_the_same_time_is_not_written_back(csv_file: Wri
     with transaction.atomic():
         ImportItem.objects.filter(serial_number=1).update(unit="KGS")
         thread.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
-        while thread.is_alive() and sql(waiting) == [(0,)]:
-            time.sleep(0.01)
-            sql("SELECT pg_stat_clear_snapshot()")
+        wait_for_a_waiter()
     thread.join()
     assert state()["items"][0] == (FIRST, 1, "Palm oil", "", "KGS", None, None)
+
+
+def wait_for_a_waiter() -> None:
+    """Until somebody waits for a lock."""
+    deadline = time.monotonic() + 20
+    while sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("licenses")
+def test_licenses_are_locked_in_one_order(csv_file: Write) -> None:
+    path = csv_file(HEADING + f"{SECOND},1,Palm oil,,,\n{FIRST},1,Palm oil,,,\n")
+    thread = threading.Thread(target=lambda: in_threads(lambda: run("import_items", path)))
+    with transaction.atomic():
+        License.objects.filter(license_number=FIRST).update(file_number="x")
+        thread.start()
+        wait_for_a_waiter()
+        # it waits for the first, and does not hold the second
+        assert License.objects.select_for_update(nowait=True).get(license_number=SECOND)
+    thread.join()
+    assert state()["items"][0][2] == "Palm oil"
 
 
 @pytest.mark.usefixtures("licenses")

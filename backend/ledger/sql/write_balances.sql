@@ -5,11 +5,18 @@ WITH expected AS MATERIALIZED (
 ), license_written AS (
     INSERT INTO ledger_licensebalance (
         license_id, credit_cif, debited_cif, allotted_cif, balance_cif, overdrawn_cif, is_null, is_expired,
-        rule_version, computed_at
+        rule_version, computed_at, computed_xid, seal
     )
     SELECT DISTINCT ON (expected.license_id)
         expected.license_id, expected.credit_cif, expected.debited_cif, expected.allotted_cif, expected.balance_cif,
-        expected.overdrawn_cif, expected.is_null, expected.is_expired, expected.rule_version, statement_timestamp()
+        expected.overdrawn_cif, expected.is_null, expected.is_expired, expected.rule_version, statement_timestamp(),
+        pg_snapshot_xmax(pg_current_snapshot()),
+        -- the audit knows an edit by hand from this (reconcile/sql/audit.sql)
+        md5(ROW(
+            expected.license_id, expected.credit_cif::numeric(15, 2), expected.debited_cif::numeric(15, 2),
+            expected.allotted_cif::numeric(15, 2), expected.balance_cif::numeric(15, 2),
+            expected.overdrawn_cif::numeric(15, 2), expected.is_null, expected.is_expired, expected.rule_version
+        )::text)::uuid
     FROM expected
     -- compare first: ON CONFLICT would lock and so write every row that it finds, equal or not
     LEFT JOIN ledger_licensebalance AS stored
@@ -30,17 +37,26 @@ WITH expected AS MATERIALIZED (
         is_null = excluded.is_null,
         is_expired = excluded.is_expired,
         rule_version = excluded.rule_version,
-        computed_at = excluded.computed_at
+        computed_at = excluded.computed_at,
+        computed_xid = excluded.computed_xid,
+        seal = excluded.seal
     RETURNING license_id
 ), item_written AS (
     INSERT INTO ledger_importitembalance (
         license_id, import_item_id, debited_quantity, debited_value, allotted_quantity, allotted_value,
-        available_quantity, overdrawn_quantity, available_value, overdrawn_value
+        available_quantity, overdrawn_quantity, available_value, overdrawn_value, seal
     )
     SELECT
         expected.license_id, expected.import_item_id, expected.debited_quantity, expected.debited_value,
         expected.allotted_quantity, expected.allotted_value, expected.available_quantity, expected.overdrawn_quantity,
-        expected.available_value, expected.overdrawn_value
+        expected.available_value, expected.overdrawn_value,
+        md5(ROW(
+            expected.license_id, expected.import_item_id, expected.debited_quantity::numeric(15, 3),
+            expected.debited_value::numeric(15, 2), expected.allotted_quantity::numeric(15, 3),
+            expected.allotted_value::numeric(15, 2), expected.available_quantity::numeric(15, 3),
+            expected.overdrawn_quantity::numeric(15, 3), expected.available_value::numeric(15, 2),
+            expected.overdrawn_value::numeric(15, 2)
+        )::text)::uuid
     FROM expected
     LEFT JOIN ledger_importitembalance AS stored
         ON stored.license_id = expected.license_id
@@ -63,7 +79,8 @@ WITH expected AS MATERIALIZED (
         available_quantity = excluded.available_quantity,
         overdrawn_quantity = excluded.overdrawn_quantity,
         available_value = excluded.available_value,
-        overdrawn_value = excluded.overdrawn_value
+        overdrawn_value = excluded.overdrawn_value,
+        seal = excluded.seal
     RETURNING license_id
 ), item_removed AS (
     -- the item is gone, or it is another license's by now
