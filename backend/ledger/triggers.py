@@ -12,6 +12,7 @@ class OwnerTriggerSql(compiler.UpsertTriggerSql):
     """A trigger as sql/install_trigger.sql installs it. Migrations name this class."""
 
     enable = "ENABLE"
+    enabled_as = "O"  # in pg_trigger.tgenabled
 
     def get_template(self) -> str:
         return load("install_trigger").replace("{enable}", self.enable)
@@ -21,6 +22,7 @@ class AlwaysTriggerSql(OwnerTriggerSql):
     """The same, and it fires for `session_replication_role = replica` too. Migrations name this class."""
 
     enable = "ENABLE ALWAYS"
+    enabled_as = "A"
 
 
 class OwnerTrigger(pgtrigger.Trigger):
@@ -30,8 +32,11 @@ class OwnerTrigger(pgtrigger.Trigger):
     sql: type[OwnerTriggerSql] = OwnerTriggerSql
 
     def compile(self, model: Any) -> compiler.Trigger:
-        compiled = super().compile(model)
-        return compiler.Trigger(name=compiled.name, sql=self.sql(**compiled.sql.kwargs))
+        return compiler.Trigger(name=self.name, sql=self.sql_for(model))
+
+    def sql_for(self, model: Any) -> OwnerTriggerSql:
+        """What installs the trigger on the table of a model."""
+        return self.sql(**super().compile(model).sql.kwargs)
 
 
 class AlwaysTrigger(OwnerTrigger):

@@ -1,5 +1,6 @@
 """Our own processes, real ones: started as the documentation says, stopped when the block ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def celery(*arguments: str, log: str, folder: Path = CHECKOUT / ".local") -> Ite
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # so that what it started can be ended with it
         )
         try:
             yield process
@@ -31,10 +33,10 @@ def celery(*arguments: str, log: str, folder: Path = CHECKOUT / ".local") -> Ite
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end as systemd would; after a while, end it."""
+    """Ask a process to end as systemd would; after a while, end it and all that it started."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()

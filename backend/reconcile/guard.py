@@ -1,0 +1,88 @@
+"""G8, the guard is guarded: is every trigger that the code declares installed, enabled, and what the code says?
+
+The live text is compared, as `pg_get_triggerdef` and `pg_get_functiondef` give it, and not a stored hash: a function
+that somebody has replaced keeps the hash in its comment.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import pgtrigger.registry
+
+from ledger.triggers import OwnerTrigger, OwnerTriggerSql
+from reconcile.sql import queries
+
+
+class State(StrEnum):
+    """What may be wrong with a trigger."""
+
+    MISSING = "missing"
+    DISABLED = "disabled"
+    NOT_ALWAYS = "not for the replica role"
+    """It does not fire under `session_replication_role = replica`, though it is declared to."""
+    REPLACED = "replaced"
+    """Its definition or its function is not the one that the code declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFault:
+    """One thing that is wrong with one trigger: writes to its table may go, or may have gone, unseen."""
+
+    table: str
+    trigger: str
+    state: State
+
+
+def trigger_faults() -> list[TriggerFault]:
+    """What is wrong with the declared triggers, in the order of their tables. Empty: all is as declared."""
+    declared = [
+        trigger.sql_for(model)
+        for model, trigger in pgtrigger.registry.registered()
+        if isinstance(trigger, OwnerTrigger)
+    ]
+    live = {
+        (row["table"], row["name"]): row
+        for row in queries.dicts("live_triggers", tables=[sql.table for sql in declared])
+    }
+    faults = [
+        TriggerFault(sql.table, sql.pgid, state)
+        for sql in declared
+        if (state := _state(sql, live.get((sql.table, sql.pgid))))
+    ]
+    return sorted(faults, key=lambda fault: (fault.table, fault.trigger))
+
+
+def _state(declared: OwnerTriggerSql, live: dict[str, Any] | None) -> State | None:
+    if live is None:
+        return State.MISSING
+    if live["enabled"] == "D":
+        return State.DISABLED
+    if _words(live["definition"]) != _words(definition(declared)) or live["function"] != function(declared):
+        return State.REPLACED
+    if live["enabled"] != declared.enabled_as:
+        return State.NOT_ALWAYS
+    return None
+
+
+def definition(declared: OwnerTriggerSql) -> str:
+    """The declared trigger, in the words of `pg_get_triggerdef`."""
+    parts = declared.kwargs
+    return (
+        f"CREATE TRIGGER {declared.pgid} {parts['when']} {parts['operation']} ON public.{declared.table} "
+        f"{parts['referencing']} FOR EACH {parts['level']} EXECUTE FUNCTION {declared.pgid}()"
+    )
+
+
+def function(declared: OwnerTriggerSql) -> str:
+    """The declared function, to the letter of `pg_get_functiondef`."""
+    return (
+        f"CREATE OR REPLACE FUNCTION public.{declared.pgid}()\n RETURNS trigger\n LANGUAGE plpgsql\n"
+        " SECURITY DEFINER\n SET search_path TO 'pg_catalog', 'pg_temp'\n"
+        f"AS $function$\nBEGIN\n{declared.kwargs['func']}\nEND;\n$function$\n"
+    )
+
+
+def _words(text: str) -> list[str]:
+    """Without what PostgreSQL is free to write otherwise: white space, the order of events, the schema."""
+    return sorted(text.replace("public.", "").split())
