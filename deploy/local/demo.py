@@ -50,6 +50,8 @@ def main() -> None:
         overdraw(license)
     chapter("Why is it what it is? (manage.py explain_balance)")
     call_command("explain_balance", license.license_number)
+    chapter("Does every balance equal its facts? (manage.py audit_drift)")
+    call_command("audit_drift")
 
 
 def chapter(title: str) -> None:
