@@ -17,7 +17,8 @@ TABLES = """
     license_license, license_exportitem, license_importitem, license_importitem_item_names, license_itemname, license_matchrule,
     license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry, ledger_billofentryline,
     ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry, ledger_licensechange,
-    ledger_licensebalance, ledger_importitembalance, ledger_quarantine
+    ledger_licensebalance, ledger_importitembalance, ledger_quarantine, reconcile_reconciliationrun,
+    reconcile_reconciliationchunk, reconcile_drift
 """
 
 

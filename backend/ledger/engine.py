@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db import DatabaseError, transaction
 
@@ -36,7 +36,7 @@ a second. What is busy after that stays in the outbox and is found by the next d
 POISON = ("22", "23", "54", "P0")
 """Classes of SQLSTATE that lie in one license's data (a sum that exceeds its column, a refused row), not in the
 server, the connection or the schema."""
-ROW_LOCK = ("55P03",)
+LOCK_NOT_AVAILABLE = "55P03"
 STARTS_AGAIN = ("40P01", "40001")
 
 
@@ -63,11 +63,12 @@ class Outcome:
         self.quarantined |= other.quarantined
 
 
-def recompute(license_ids: Iterable[int]) -> Outcome:
+def recompute(license_ids: Iterable[int], *, with_items: bool = True) -> Outcome:
     """Make the balances of these licenses equal to their facts, whether or not a change is pending.
 
     A license that no longer exists loses its balances. One that fails by itself is quarantined (G6). Pending changes
-    are left alone: to work them off later changes nothing. Must not be called inside a transaction.
+    are left alone: to work them off later changes nothing. Without items, the balances of import items stay as they
+    are, and so does a quarantine. Must not be called inside a transaction.
     """
     outcome = Outcome()
     ordered = sorted(set(license_ids))
@@ -75,7 +76,7 @@ def recompute(license_ids: Iterable[int]) -> Outcome:
         waiting = set(ordered[start : start + BATCH_LICENSES])
         for attempt in range(ATTEMPTS):
             _back_off(attempt)
-            waiting -= _again_after_deadlock(partial(_recompute_batch, waiting, outcome))
+            waiting -= _again_after_deadlock(partial(_recompute_batch, waiting, outcome, with_items=with_items))
             if not waiting:
                 break
         outcome.busy |= waiting
@@ -89,14 +90,15 @@ def drain(keys: Keys | None = None) -> Outcome:
     at once, and with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
+    transactions = queries.column("transactions_of_keys", **_ids(keys)) if keys else None
+    if transactions == []:
+        return outcome
     left: dict[int, set[int]] = {}
     attempt = 0
     while True:
-        batch = _again_after_deadlock(partial(_drain_batch, keys, list(left), outcome))
-        left |= batch.left
-        if batch.fanned_out:
-            keys = None  # what they meant is spread over the outbox now
-        if batch.claimed:
+        batch = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
+        if batch is not None:
+            left |= batch
             continue
         if not left or attempt == ATTEMPTS - 1:
             break
@@ -112,24 +114,26 @@ def due_for_retry() -> list[int]:
     return queries.column("due_for_retry")
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    claimed: bool
-    fanned_out: bool
-    left: dict[int, set[int]]
-    """Changes that stay, each with those of its licenses that were busy."""
-
-
-def _recompute_batch(license_ids: set[int], outcome: Outcome) -> set[int]:
+def _recompute_batch(license_ids: set[int], outcome: Outcome, *, with_items: bool) -> set[int]:
     with _transaction(outcome) as done:
-        return _write(_try_locks(license_ids), done)
+        return _write(_try_locks(license_ids), done, with_items=with_items)
 
 
-def _drain_batch(keys: Keys | None, busy: Sequence[int], outcome: Outcome) -> _Batch:
+def _drain_batch(
+    transactions: Sequence[str] | None, busy: Sequence[int], outcome: Outcome
+) -> dict[int, set[int]] | None:
+    """Work off a batch of changes: of these transactions, or any (None); not the busy ones. Returns those that stay,
+    each with those of its licenses that were busy; None: there was nothing to claim."""
     with _transaction(outcome) as done:
-        claimed = queries.column("claim_changes", at_most=BATCH_CHANGES, busy=busy, **_filter(keys))
+        claimed = queries.column(
+            "claim_changes",
+            everything=transactions is None,
+            transaction_ids=transactions or [],
+            busy=busy,
+            at_most=BATCH_CHANGES,
+        )
         if not claimed:
-            return _Batch(claimed=False, fanned_out=False, left={})
+            return None
         fanned_out = set(queries.column("fan_out_changes", change_ids=claimed, at_most=BATCH_LICENSES))
         licenses_of: dict[int, set[int]] = {change: set() for change in claimed if change not in fanned_out}
         for change, license_id in queries.rows("resolve_changes", change_ids=list(licenses_of)):
@@ -140,7 +144,7 @@ def _drain_batch(keys: Keys | None, busy: Sequence[int], outcome: Outcome) -> _B
         worked_off = [change for change in chosen if change not in left]
         queries.execute("delete_changes", change_ids=worked_off)
         done.changes = len(worked_off)
-    return _Batch(claimed=True, fanned_out=bool(fanned_out), left=left)
+    return left
 
 
 def _choose(licenses_of: dict[int, set[int]]) -> dict[int, set[int]]:
@@ -158,7 +162,7 @@ def _try_locks(license_ids: set[int]) -> list[int]:
     return [license_id for license_id, got in queries.rows("lock_licenses", license_ids=list(license_ids)) if got]
 
 
-def _write(locked: list[int], done: Outcome) -> set[int]:
+def _write(locked: list[int], done: Outcome, *, with_items: bool = True) -> set[int]:
     """Compute and write the balances of licenses whose locks are held. Returns those that need no more doing: written,
     or quarantined.
 
@@ -169,17 +173,17 @@ def _write(locked: list[int], done: Outcome) -> set[int]:
         return set()
     try:
         with transaction.atomic():  # a savepoint: the locks outlive what fails in it
-            [written] = queries.column("write_balances", license_ids=locked, today=None)
+            [written] = queries.column("write_balances", license_ids=locked, today=None, with_items=with_items)
     except DatabaseError as error:
-        state = _sqlstate(error)
-        if not state.startswith((*POISON, *ROW_LOCK)):
+        if _sqlstate(error) == LOCK_NOT_AVAILABLE:
+            return _write(_without_held(locked), done, with_items=with_items)
+        if not _sqlstate(error).startswith(POISON):
             raise
         if len(locked) > 1:
             half = len(locked) // 2
-            return _write(locked[:half], done) | _write(locked[half:], done)
-        if state in ROW_LOCK:
-            logger.warning("license %s is left for later: somebody holds a lock on its balance", locked[0])
-            return set()
+            return _write(locked[:half], done, with_items=with_items) | _write(
+                locked[half:], done, with_items=with_items
+            )
         logger.exception("license %s is quarantined", locked[0])
         queries.execute("quarantine_license", license_id=locked[0], error=str(error))
         done.quarantined.update(locked)
@@ -187,6 +191,23 @@ def _write(locked: list[int], done: Outcome) -> set[int]:
         done.recomputed += len(locked)
         done.written += written
     return set(locked)
+
+
+def _without_held(license_ids: list[int]) -> list[int]:
+    """Those of these licenses of whose balances nobody else holds a row; none of them, where it is a table of facts or
+    of balances that somebody holds. The others are left for later."""
+    try:
+        with transaction.atomic():
+            held = set(queries.column("held_licenses", license_ids=license_ids))
+    except DatabaseError as error:
+        if _sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        held = set()
+    if not held:
+        logger.warning("%s licenses are left for later: somebody holds a lock on a whole table", len(license_ids))
+        return []
+    logger.warning("licenses %s are left for later: somebody holds a lock on their balances", sorted(held))
+    return [license_id for license_id in license_ids if license_id not in held]
 
 
 @contextmanager
@@ -222,6 +243,5 @@ def _sqlstate(error: DatabaseError) -> str:
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
-def _filter(keys: Keys | None) -> dict[str, Any]:
-    ids = {f"{name}s": sorted(getattr(keys, name)) if keys else [] for name in NAMES}
-    return {"everything": not keys, **ids}
+def _ids(keys: Keys) -> dict[str, list[int]]:
+    return {f"{name}s": sorted(getattr(keys, name)) for name in NAMES}

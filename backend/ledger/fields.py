@@ -31,3 +31,7 @@ class TransactionIdField(_IntField):
 
     def from_db_value(self, value: str | int, *_: Any) -> int:
         return int(value)  # the driver has no type for xid8 and hands over its text
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: ARG002
+        """As text: no cast leads from an integer to xid8."""
+        return str(value) if isinstance(value, int) else value

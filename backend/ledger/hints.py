@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 
 from ledger.keys import Keys
 
@@ -49,8 +50,8 @@ class _Sender:
             with self._lock:
                 self._is_sending = False
                 self._lock.notify_all()
-                if not is_sent:
-                    self._lock.wait(PAUSE_AFTER_FAILURE_SECONDS)
+            if not is_sent:
+                time.sleep(PAUSE_AFTER_FAILURE_SECONDS)  # what comes in meanwhile goes into one message
 
 
 def _merged(waiting: Keys | None, keys: Keys) -> Keys:

@@ -149,8 +149,8 @@ class LicenseChange(models.Model):
     """The outbox: one row says that something which a balance depends on changed, and where.
 
     It holds only what stood in the changed row, one of the four ids; which licenses that means is decided when it is
-    worked off (sql/resolve.sql). All four null: every license. Rows are only ever inserted, by triggers, and deleted
-    by the engine in the transaction that writes the balances. No foreign keys: a deleted license has a change too.
+    worked off (sql/resolve_changes.sql). All four null: every license. Rows are only ever inserted, by triggers, and
+    deleted by the engine in the transaction that writes the balances. No foreign keys: a deleted license has a change.
     """
 
     license_id = models.BigIntegerField(null=True)

@@ -40,8 +40,10 @@ class _LinksChanged:
     def __call__(
         self, instance: models.Model, action: str, reverse: bool, pk_set: set[int] | None, using: str, **_: Any
     ) -> None:
-        if action.startswith("post_"):
-            _announce_on_commit(using, self.fact.names, (pk_set or ()) if reverse else [instance.pk])
+        if action == "post_clear" and reverse:
+            _announce_on_commit(using, self.fact.names, ())  # Django does not say of whom: look at everything
+        elif action == "post_clear" or (action.startswith("post_") and pk_set):
+            _announce_on_commit(using, self.fact.names, pk_set or () if reverse else [instance.pk])
 
 
 class _AnnounceOnCommit:
@@ -58,8 +60,9 @@ def _announce_on_commit(using: str, name: str, ids: Iterable[int]) -> None:
     """Add to what this transaction announces. The first write in it registers the collector."""
     connection = transaction.get_connection(using)
     for savepoints, function, _ in reversed(connection.run_on_commit):
-        # one that a savepoint within this block registered may be gone by then, and our keys with it
-        if isinstance(function, _AnnounceOnCommit) and savepoints <= set(connection.savepoint_ids):
+        # One that a savepoint within this block registered may be gone by then, and our keys with it. (None stands for
+        # a block without a savepoint of its own, which cannot be rolled back alone.)
+        if isinstance(function, _AnnounceOnCommit) and savepoints - {None} <= set(connection.savepoint_ids):
             function.keys.add(name, ids)
             return
     collector = _AnnounceOnCommit()

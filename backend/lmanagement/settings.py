@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
@@ -56,6 +57,7 @@ CELERY_ENABLE_UTC = env.bool("CELERY_ENABLE_UTC", default=True)
 CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile")]
 CELERY_TASK_DEFAULT_QUEUE = "recompute"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_ROUTES = {"license.tasks.*": {"queue": "reconcile"}, "reconcile.tasks.*": {"queue": "reconcile"}}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "priority",
     # a hanging broker is given up after two seconds, not after forty
@@ -77,10 +79,23 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is decided in PostgreSQL, not in a file
 SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
+OWED_NIGHT_SECONDS = env.float("OWED_NIGHT_SECONDS", default=300.0)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "ledger.tasks.sweep",
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},  # sweeps do not pile up while no worker is there
+    },
+    # midnight in India, while CELERY_TIMEZONE is UTC
+    "night": {
+        "task": "license.tasks.sync_all_licenses",
+        "schedule": crontab(hour=18, minute=30),
+        "kwargs": {"scheduled": True},
+    },
+    # a night that did not begin, or was cut off, is made up
+    "owed night": {
+        "task": "reconcile.tasks.check_night",
+        "schedule": OWED_NIGHT_SECONDS,
+        "options": {"expires": OWED_NIGHT_SECONDS},
     },
 }

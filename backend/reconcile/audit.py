@@ -110,10 +110,10 @@ def audit(license_ids: Sequence[int], faults: Sequence[TriggerFault]) -> Audit:
     )
 
 
-def audit_all(faults: Sequence[TriggerFault]) -> Iterator[Audit]:
-    """Audit every license, and every balance whose license is gone, a thousand licenses and one snapshot at a time."""
+def audit_all(faults: Sequence[TriggerFault], at_once: int = LICENSES_AT_ONCE) -> Iterator[Audit]:
+    """Audit every license, and every balance whose license is gone: a number of licenses and one snapshot at a time."""
     after = 0
-    while license_ids := queries.column("next_licenses", after=after, at_most=LICENSES_AT_ONCE):
+    while license_ids := queries.column("next_licenses", after=after, at_most=at_once):
         yield audit(license_ids, faults)
         after = license_ids[-1]
 

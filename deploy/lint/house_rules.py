@@ -40,11 +40,8 @@ def broken_by(node: ast.AST, path: Path) -> Iterator[str]:
     if path.relative_to(BACKEND).parts[0] in MONEY_APPS:
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
             yield "a float; money and quantities are Decimal"
-        if (
-            (isinstance(node, ast.Name)
-            and node.id == "float")
-            or (isinstance(node, ast.Attribute)
-            and node.attr == "FloatField")
+        if (isinstance(node, ast.Name) and node.id == "float") or (
+            isinstance(node, ast.Attribute) and node.attr == "FloatField"
         ):
             yield "float; money and quantities are Decimal"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and path != CLOCK:

@@ -43,7 +43,7 @@ def main() -> None:
         import_ledgers()
         fill_in_what_no_ledger_says()
         show_balances()
-        license = the_license_with_most_left()
+        license = the_license_of_the_story()
         save_a_bill_of_entry(license)
         write_by_raw_sql(license)
         allot_and_convert(license)
@@ -96,8 +96,10 @@ def show_balances() -> None:
         )
 
 
-def the_license_with_most_left() -> License:
-    return LicenseBalance.objects.order_by("-balance_cif").select_related("license")[0].license
+def the_license_of_the_story() -> License:
+    """Of those whose norm is known the one with most left: it has restrictions to show."""
+    known = LicenseBalance.objects.filter(license__export_items__norm__isnull=False)
+    return known.order_by("-balance_cif").select_related("license")[0].license
 
 
 def save_a_bill_of_entry(license: License) -> None:

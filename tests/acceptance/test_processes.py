@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.db import transaction
-from django_setup import BACKEND
-from processes import celery
-from servers import Servers
 
+from django_setup import BACKEND
 from ledger import hints
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, LicenseBalance, LicenseChange
 from license.models import Company, ExportItem, ImportItem, License
+from processes import celery
+from servers import Servers
 from tests.conftest import assert_balances_follow_facts, sql
 
 PATIENCE_SECONDS = 30

@@ -272,17 +272,14 @@ def engine_in_the_middle_of_a_batch(*licenses: int) -> Iterator[None]:
     """An engine that has claimed, locked, written and deleted, and does not commit until the end."""
     with session() as other:
         other.execute(load("begin_recompute"))
-        keys: dict[str, Any] = {
-            f"{name}s": [] for name in ("license_id", "import_item_id", "allotment_id", "item_name_id")
-        }
-        claim = {"at_most": 100, "busy": [], "everything": True, **keys}
+        claim = {"at_most": 100, "busy": [], "everything": True, "transaction_ids": []}
         claimed = [change for (change,) in other.execute(load("claim_changes"), claim).fetchall()]
         assert claimed
         other.execute(load("fan_out_changes"), {"change_ids": claimed, "at_most": 500})
         other.execute(load("resolve_changes"), {"change_ids": claimed})
         locked = other.execute(load("lock_licenses"), {"license_ids": list(licenses)}).fetchall()
         assert locked == [(license, True) for license in licenses]
-        other.execute(load("write_balances"), {"license_ids": list(licenses), "today": None})
+        other.execute(load("write_balances"), {"license_ids": list(licenses), "today": None, "with_items": True})
         other.execute(load("delete_changes"), {"change_ids": claimed})
         yield
         other.commit()

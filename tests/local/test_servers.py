@@ -15,11 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from embedded.binaries import find_postgres_bindir, find_redis_server
 from embedded.postgres import WAYS_AROUND_ROOT
 from embedded.server import KEEPER, PORTS, ServerError, find_free_port
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from servers import Servers, servers, temporary_servers
 
 DEPLOY_LOCAL = KEEPER.parents[1]

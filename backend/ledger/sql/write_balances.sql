@@ -1,5 +1,6 @@
 -- Makes the stored balances of the given licenses equal to the expected ones, writing only rows that differ, and takes
--- them out of quarantine. The caller holds the lock of every one of them. Yields how many licenses had a row written.
+-- them out of quarantine (with_items false: their own balances alone, and no more). The caller holds the lock of every
+-- one of them. Yields how many licenses had a row written.
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
 ), license_written AS (
@@ -62,7 +63,8 @@ WITH expected AS MATERIALIZED (
         ON stored.license_id = expected.license_id
         AND stored.import_item_id = expected.import_item_id
         AND stored.license_id = ANY(%(license_ids)s::bigint[])
-    WHERE expected.import_item_id IS NOT NULL
+    WHERE %(with_items)s
+        AND expected.import_item_id IS NOT NULL
         AND (
             stored.debited_quantity, stored.debited_value, stored.allotted_quantity, stored.allotted_value,
             stored.available_quantity, stored.overdrawn_quantity, stored.available_value, stored.overdrawn_value
@@ -85,7 +87,8 @@ WITH expected AS MATERIALIZED (
 ), item_removed AS (
     -- the item is gone, or it is another license's by now
     DELETE FROM ledger_importitembalance AS stored
-    WHERE stored.license_id = ANY(%(license_ids)s::bigint[])
+    WHERE %(with_items)s
+        AND stored.license_id = ANY(%(license_ids)s::bigint[])
         AND NOT EXISTS (
             SELECT FROM license_importitem AS item
             WHERE item.id = stored.import_item_id AND item.license_id = stored.license_id
@@ -97,7 +100,7 @@ WITH expected AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM license_license AS license WHERE license.id = stored.license_id)
     RETURNING license_id
 ), released AS (
-    DELETE FROM ledger_quarantine WHERE license_id = ANY(%(license_ids)s::bigint[])
+    DELETE FROM ledger_quarantine WHERE %(with_items)s AND license_id = ANY(%(license_ids)s::bigint[])
 )
 SELECT count(*) FROM (
     SELECT license_id FROM license_written

@@ -1,0 +1,139 @@
+"""The reconciliation of every license: audited, reported, repaired.
+
+A run and its chunks live in PostgreSQL. Whoever calls `work` takes chunks one after the other, each with a lease, until
+none is to be had; any number may work on a run at once, nobody waits for anybody, and what a dead worker held is taken
+again when its lease is over. The last one to finish a chunk ends the run.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from django.db import Error, IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from ledger.engine import recompute
+from license.clock import business_date
+from reconcile.audit import Cause, Difference, audit
+from reconcile.guard import trigger_faults
+from reconcile.models import Drift, ReconciliationChunk, ReconciliationRun, RunStatus, RunTrigger
+from reconcile.sql import queries
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 100
+LEASE_SECONDS = 120
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A range of license ids that is ours until the lease is over."""
+
+    pk: int
+    first: int
+    last: int
+    attempts: int
+
+
+def active_run() -> ReconciliationRun | None:
+    """The run that is not over, if there is one."""
+    return ReconciliationRun.objects.filter(status=RunStatus.RUNNING).first()
+
+
+def is_owed(today: date) -> bool:
+    """Whether the night of this business date has not begun."""
+    return not ReconciliationRun.objects.filter(business_date=today, trigger=RunTrigger.NIGHT).exists()
+
+
+def start(
+    trigger: RunTrigger, *, batch_size: int = BATCH_SIZE, is_without_items: bool = False
+) -> ReconciliationRun | None:
+    """Begin a run and cut its work into chunks. None: another one is active, or it is a night that has been already;
+    the unique keys of PostgreSQL decide, so two beats or two people at the same instant begin one."""
+    try:
+        with transaction.atomic(durable=True):
+            run = ReconciliationRun.objects.create(
+                business_date=business_date(),
+                trigger=trigger,
+                is_without_items=is_without_items,
+                trigger_faults=[asdict(fault) for fault in trigger_faults()],
+            )
+            queries.execute("create_chunks", run_id=run.pk, batch_size=batch_size)
+    except IntegrityError:
+        return None
+    return run
+
+
+def work(run: ReconciliationRun, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Take chunks of a run until none is to be had. `progress` is called with the number of licenses of each."""
+    while (licenses := take_chunk(run)) is not None:
+        progress(licenses)
+
+
+def take_chunk(run: ReconciliationRun) -> int | None:
+    """Take a chunk and reconcile it: how many licenses it has. None: there is none to be had; then the run is ended,
+    unless somebody else is at one still.
+
+    A chunk that fails is taken again, by anybody, three times in all; it stops no other, and the run says so.
+    """
+    chunk = _lease(run)
+    if chunk is None:
+        queries.execute("finish_run", run_id=run.pk, attempts=ATTEMPTS)
+        return None
+    try:
+        return _reconcile(run, chunk)
+    except Error as error:  # of the database, whatever it is: written down, and tried again
+        logger.exception("licenses %s to %s could not be reconciled", chunk.first, chunk.last)
+        ReconciliationChunk.objects.filter(pk=chunk.pk).update(error=str(error), leased_until=None)
+        return 0
+
+
+def _lease(run: ReconciliationRun) -> Chunk | None:
+    rows = queries.rows("lease_chunk", run_id=run.pk, lease_seconds=LEASE_SECONDS, attempts=ATTEMPTS)
+    return Chunk(*rows[0]) if rows else None
+
+
+def _reconcile(run: ReconciliationRun, chunk: Chunk) -> int:
+    """Audit a chunk, repair it through the engine, audit what was repaired, and write all of that down at once."""
+    license_ids = queries.column("licenses_of_chunk", first=chunk.first, last=chunk.last)
+    faults = trigger_faults()
+    before = [d for d in audit(license_ids, faults).differences if d.cause is not Cause.LAG]
+    repairs = {difference.license_id for difference in before}
+    outcome = recompute(repairs, with_items=not run.is_without_items)
+    after = (
+        {_place(d) for d in audit(sorted(repairs), faults).differences if d.cause is not Cause.LAG} if repairs else ()
+    )
+    if outcome.busy:
+        logger.warning("%s licenses were busy; their drift is left to the next run", len(outcome.busy))
+    with transaction.atomic(durable=True):
+        # one that was too slow has lost its lease: another one's record of the chunk stands alone
+        is_ours = ReconciliationChunk.objects.filter(pk=chunk.pk, finished_at=None, attempts=chunk.attempts).update(
+            finished_at=timezone.now(), error=""
+        )
+        if is_ours:
+            Drift.objects.bulk_create(
+                Drift(
+                    run=run,
+                    chunk_id=chunk.pk,
+                    license_id=d.license_id,
+                    license_number=d.license_number,
+                    serial_number=d.serial_number,
+                    field=d.field,
+                    stored=d.stored,
+                    expected=d.expected,
+                    cause=d.cause.value,
+                    repaired=_place(d) not in after,
+                )
+                for d in before
+            )
+            ReconciliationRun.objects.filter(pk=run.pk).update(
+                licenses_checked=F("licenses_checked") + len(license_ids)
+            )
+    return len(license_ids)
+
+
+def _place(difference: Difference) -> tuple[int, int | None, str]:
+    return difference.license_id, difference.serial_number, difference.field
