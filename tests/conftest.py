@@ -14,11 +14,11 @@ from license.clock import business_date
 from tests import oracle
 
 TABLES = """
-    license_license, license_exportitem, license_importitem, license_importitem_item_names, license_itemname, license_matchrule,
-    license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry, ledger_billofentryline,
-    ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry, ledger_licensechange,
-    ledger_licensebalance, ledger_importitembalance, ledger_quarantine, reconcile_reconciliationrun,
-    reconcile_reconciliationchunk, reconcile_drift
+    license_license, license_exportitem, license_importitem, license_importitem_item_names, license_itemname,
+    license_matchrule, license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry,
+    ledger_billofentryline, ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry,
+    ledger_licensechange, ledger_licensebalance, ledger_importitembalance, ledger_quarantine,
+    reconcile_reconciliationrun, reconcile_reconciliationchunk, reconcile_drift
 """
 
 

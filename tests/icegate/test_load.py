@@ -61,11 +61,15 @@ def snapshot() -> list[Any]:
 
 
 def lines() -> list[tuple[Any, ...]]:
-    return sql(
-        "SELECT b.number, b.date, p.code, i.serial_number, l.transaction_type, l.quantity, l.cif_fc, l.cif_inr, l.source, "
-        "l.disputed_since FROM ledger_billofentryline l JOIN ledger_billofentry b ON b.id = l.bill_of_entry_id "
-        "LEFT JOIN license_port p ON p.id = b.port_id JOIN license_importitem i ON i.id = l.import_item_id ORDER BY 1, 2, 3, 4"
-    )
+    return sql("""
+        SELECT b.number, b.date, p.code, i.serial_number, l.transaction_type, l.quantity, l.cif_fc, l.cif_inr, l.source,
+            l.disputed_since
+        FROM ledger_billofentryline AS l
+        JOIN ledger_billofentry AS b ON b.id = l.bill_of_entry_id
+        LEFT JOIN license_port AS p ON p.id = b.port_id
+        JOIN license_importitem AS i ON i.id = l.import_item_id
+        ORDER BY 1, 2, 3, 4
+    """)
 
 
 THE_LINE = (
