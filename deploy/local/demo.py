@@ -15,7 +15,7 @@ from processes import celery
 set_up_django()
 
 from django.core.management import CommandError, call_command  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from ledger.models import (  # noqa: E402
@@ -30,6 +30,7 @@ from ledger.models import (  # noqa: E402
 from license.clock import business_date  # noqa: E402
 from license.formats import indian  # noqa: E402
 from license.models import Company, ImportItem, License  # noqa: E402
+from license.tasks import sync_all_licenses  # noqa: E402
 
 SAMPLES = CHECKOUT / "samples"
 PATIENCE_SECONDS = 60
@@ -50,8 +51,7 @@ def main() -> None:
         overdraw(license)
     chapter("Why is it what it is? (manage.py explain_balance)")
     call_command("explain_balance", license.license_number)
-    chapter("Does every balance equal its facts? (manage.py audit_drift)")
-    call_command("audit_drift")
+    the_night(license)
 
 
 def chapter(title: str) -> None:
@@ -125,13 +125,10 @@ def allot_and_convert(license: License) -> None:
     allotment = Allotment.objects.create(company=company, item_name="cashew", required_quantity=100)
     with balance_changes(license, "400.00 reserved"):
         AllotmentLine.objects.create(allotment=allotment, import_item=first_item(license), quantity=100, cif_fc=400)
-    with balance_changes(license, "released, and 390.00 debited in its place"):
-        from django.db import transaction
-
-        with transaction.atomic():
-            bill = BillOfEntry.objects.create(number="9900002", date=business_date(), company=company)
-            BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=first_item(license), quantity=98, cif_fc=390)
-            allotment.bills_of_entry.add(bill)
+    with balance_changes(license, "released, and 390.00 debited in its place"), transaction.atomic():
+        bill = BillOfEntry.objects.create(number="9900002", date=business_date(), company=company)
+        BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=first_item(license), quantity=98, cif_fc=390)
+        allotment.bills_of_entry.add(bill)
 
 
 def overdraw(license: License) -> None:
@@ -142,6 +139,27 @@ def overdraw(license: License) -> None:
         BillOfEntryLine.objects.create(
             bill_of_entry=bill, import_item=first_item(license), quantity=1, cif_fc=left + Decimal("250.00")
         )
+
+
+def the_night(license: License) -> None:
+    chapter("Does every balance equal its facts? (manage.py audit_drift)")
+    call_command("audit_drift")
+    say("Now somebody writes balances by hand, past the guard, and a change gets lost.")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE license_exportitem SET cif_fc = cif_fc + 1000 WHERE license_id = %s", [license.pk])
+        cursor.execute("DELETE FROM ledger_licensechange")
+        cursor.execute("SET LOCAL ledger.engine = 'on'")
+        cursor.execute(
+            "UPDATE ledger_licensebalance SET balance_cif = 1 WHERE license_id = "
+            "(SELECT min(license_id) FROM ledger_licensebalance)"
+        )
+    try:
+        call_command("audit_drift")
+    except SystemExit as stop:
+        say(f"(exit status {stop.code})")
+    chapter("Midnight: every license is reconciled (license.tasks.sync_all_licenses)")
+    console.print(sync_all_licenses(), soft_wrap=True)
+    call_command("audit_drift")
 
 
 def first_item(license: License) -> ImportItem:

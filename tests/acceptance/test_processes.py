@@ -15,9 +15,13 @@ from django.db import transaction
 
 from django_setup import BACKEND
 from ledger import hints
+from ledger.engine import drain
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, LicenseBalance, LicenseChange
 from license.models import Company, ExportItem, ImportItem, License
+from license.tasks import sync_all_licenses
 from processes import celery
+from reconcile.models import ReconciliationRun
+from reconcile.tasks import check_night
 from servers import Servers
 from tests.conftest import assert_balances_follow_facts, sql
 
@@ -188,3 +192,51 @@ def test_the_worker_consumes_every_queue_and_asks_for_recomputes_first(worker: s
     )
     [queues] = json.loads(shown.stdout).values()
     assert [queue["name"] for queue in queues] == ["recompute", "reconcile"]
+
+
+def test_a_worker_killed_in_the_night_leaves_its_chunk_to_another(license: License, tmp_path: Path) -> None:
+    """kill -9 in the middle of a chunk, held there by somebody's lock on a balance that must be repaired."""
+    drain()
+    hints.flush()
+    with transaction.atomic():
+        sql("SET LOCAL ledger.engine = 'on'")
+        sql("UPDATE ledger_licensebalance SET balance_cif = 1")
+    with (
+        celery("worker", "--loglevel=info", "--concurrency=1", log="1.log", folder=tmp_path) as first,
+        psycopg.connect(os.environ["DATABASE_URL"]) as holder,
+    ):
+        holder.execute("SELECT FROM ledger_licensebalance FOR UPDATE")
+        sync_all_licenses.delay(scheduled=True)
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%stored balances%'"
+        until(lambda: sql(waits) != [], "it is in the middle of a chunk")
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    run = ReconciliationRun.objects.get()
+    assert (run.status, run.licenses_checked) == ("running", 0)
+    assert balance_of(license) == 1
+    # nobody can know that it is dead before its lease is over
+    assert "Others are at its last licenses" in sync_all_licenses()["output"]
+    sql("UPDATE reconcile_reconciliationchunk SET leased_until = now()")
+    with celery("worker", "--loglevel=info", "--concurrency=2", log="2.log", folder=tmp_path):
+        check_night.delay()
+        until(lambda: ReconciliationRun.objects.get().status == "complete", "the run is gone on with")
+    run.refresh_from_db()
+    assert (run.licenses_checked, run.licenses_drifted, run.licenses_repaired) == (1, 1, 1)
+    assert_balances_follow_facts()
+
+
+def test_workers_take_part_in_a_night_that_is_begun_elsewhere(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    licenses = License.objects.bulk_create(
+        License(license_number=f"{n:010}", license_date="2026-01-01") for n in range(2_000)
+    )
+    drain()
+    with transaction.atomic():
+        sql("SET LOCAL ledger.engine = 'on'")
+        sql("UPDATE ledger_licensebalance SET balance_cif = 1")
+    done = manage("sync_licenses", "--batch-size", "10")
+    assert done.returncode == 0, done.stderr
+    until(lambda: ReconciliationRun.objects.get().status == "complete", "the last chunk")
+    run = ReconciliationRun.objects.get()
+    assert (run.licenses_checked, run.licenses_repaired) == (len(licenses), len(licenses))
+    assert "reconcile.tasks.take_chunk" in (tmp_path / "worker.log").read_text()
+    assert_balances_follow_facts()
