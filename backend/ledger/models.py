@@ -7,7 +7,7 @@ or row lock runs between facts and balances: writers and the engine never wait f
 """
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
 
 from ledger.balance_guard import guard_triggers
@@ -27,6 +27,12 @@ class BillOfEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "bills of entry"
+        indexes = [
+            # by which a ledger's bill is found: spreadsheets eat leading zeros
+            models.Index(
+                Func(F("number"), Value("0"), function="ltrim"), F("date"), name="ledger_billofentry_bare_number"
+            )
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["number", "date", "port"], nulls_distinct=False, name="ledger_billofentry_number_date_port"

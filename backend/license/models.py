@@ -130,7 +130,13 @@ class License(models.Model):
     scheme_code = text(5, "26")
     notification_number = text(50)
     currency = text(3, "USD")
-    ledger_date = models.DateField(null=True, blank=True)
+    ledger_date = models.DateField(null=True, blank=True, help_text="The day of print of the customs ledger we hold.")
+    ledger_as_of = models.DateField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The ledger we hold is of this day or later, printed on it or not.",
+    )
     purchase_status = text(2, PurchaseStatus.GE.value, choices=PurchaseStatus.choices)
     exporter = models.ForeignKey(Company, models.PROTECT, null=True, blank=True)
     port = models.ForeignKey(Port, models.PROTECT, null=True, blank=True)

@@ -1,6 +1,8 @@
 """Ledgers become facts: set by set, all or nothing for each license, and twice is once."""
 
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +21,7 @@ from ledger.models import BillOfEntry, BillOfEntryLine, LicenseBalance
 from license.models import Company, ExportItem, ImportItem, Port, SionNorm
 from license.models import License as OurLicense
 from tests.conftest import TABLES, assert_balances_follow_facts, one, sql
+from tests.engine.sessions import session
 from tests.icegate.render import Bill, Item, License, Mess, csv_file, html_file, text_file
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -226,12 +230,15 @@ def test_an_export_item_typed_beside_customs_own_is_reported() -> None:
 
 # a bill of ours, and what becomes of it when the ledger names 4711 of 1 Feb 2026 at INNSA1
 DATE = date(2026, 2, 1)
+NO_DATE = "had no date in our books; it is that of 01/02/2026"
 BILLS = [
     # (number, date, port) before            after                                            note
     ([("4711", DATE, "INNSA1")], [("4711", DATE, "INNSA1")], None),
     ([("4711", DATE, None)], [("4711", DATE, "INNSA1")], None),
-    ([("4711", None, "INNSA1")], [("4711", DATE, "INNSA1")], None),
-    ([("4711", None, None)], [("4711", DATE, "INNSA1")], None),
+    ([("4711", None, "INNSA1")], [("4711", DATE, "INNSA1")], NO_DATE),
+    ([("4711", None, None)], [("4711", DATE, "INNSA1")], NO_DATE),
+    ([("04711", DATE, "INNSA1")], [("04711", DATE, "INNSA1")], None),
+    ([("004711", None, None)], [("004711", DATE, "INNSA1")], NO_DATE),
     ([("4711", DATE, "INMUN1")], [("4711", DATE, "INMUN1")], "is of port INMUN1 in our books and of INNSA1"),
     ([("4711", None, "INMUN1")], [("4711", None, "INMUN1"), ("4711", DATE, "INNSA1")], None),
     ([("4711", date(2025, 2, 1), "INNSA1")], [("4711", date(2025, 2, 1), "INNSA1"), ("4711", DATE, "INNSA1")], None),
@@ -252,7 +259,7 @@ def test_which_bill_of_ours_it_is(before: list[Any], after: list[Any], note: str
     )
     assert sorted(found, key=repr) == sorted(after, key=repr)
     assert len(lines()) == 1
-    assert (lines()[0][2] == "INNSA1") is (note is None)
+    assert (lines()[0][2] == "INMUN1") is bool(note and "in our books and of" in note)
 
 
 def test_two_incoming_bills_do_not_take_the_same_undated_one() -> None:
@@ -287,13 +294,148 @@ def test_a_line_that_the_ledger_no_longer_shows_is_disputed_and_still_counts(dra
     typed = BillOfEntry.objects.create(number="99", date=DATE)
     BillOfEntryLine.objects.create(bill_of_entry=typed, import_item=item, cif_fc=5)
     gone = replace(LICENSE, bills=(), printed_on=date(2026, 4, 1))
-    the(loaded(gone), Status.UPDATED, "item 2, bill of entry 4711 over 400.00 is no longer in the ledger")
+    ours_alone = "come to 5.00, those of the ledger to 0; not in the ledger: item 1, bill of entry 99 over 5.00"
+    the(loaded(gone), Status.UPDATED, "item 2, bill of entry 4711 over 400.00 is no longer in the ledger", ours_alone)
     assert [(line[0], line[9]) for line in lines()] == [("4711", date(2026, 4, 1)), ("99", None)]
     drained()
     assert LicenseBalance.objects.get().balance_cif == 595
-    the(loaded(gone), Status.UNCHANGED)
-    the(loaded(replace(LICENSE, printed_on=date(2026, 5, 1))), Status.UPDATED)
+    the(loaded(gone), Status.UNCHANGED, ours_alone)
+    the(loaded(replace(LICENSE, printed_on=date(2026, 5, 1))), Status.UPDATED, "not in the ledger: item 1")
     assert [(line[0], line[9]) for line in lines()] == [("4711", None), ("99", None)]
+
+
+OTHER = replace(LICENSE, number="0310000002")
+
+
+def typed(license: License, bill: tuple[str, date | None, str | None], cif_fc: int) -> None:
+    """A license of ours with its two items, and a bill that somebody typed on its item 2."""
+    ours = OurLicense.objects.create(license_number=license.number, license_date=license.date)
+    number, when, code = bill
+    port = Port.objects.get_or_create(code=code)[0] if code else None
+    entry = BillOfEntry.objects.get_or_create(number=number, date=when, port=port)[0]
+    item = ImportItem.objects.create(license=ours, serial_number=2)
+    BillOfEntryLine.objects.create(bill_of_entry=entry, import_item=item, quantity=10, cif_fc=cif_fc)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_else_is_loaded_at_the_same_time_does_not_matter(at_once: bool, drained: Callable[[], None]) -> None:
+    """Two bills of one number and date at two ports, on two licenses: neither takes the other's."""
+    typed(LICENSE, ("4711", DATE, "INNSA1"), 400)
+    typed(OTHER, ("4711", DATE, "INMUN1"), 400)
+    there = replace(OTHER, bills=(replace(BILL, port_code="INMUN1"),))
+    for licenses in [[LICENSE, there]] if at_once else [[LICENSE], [there]]:
+        assert [outcome.notes for outcome in loaded(*licenses)] == [()] * len(licenses)
+    drained()
+    assert [balance.debited_cif for balance in LicenseBalance.objects.all()] == [400, 400]
+
+
+def test_the_bill_that_stands_on_the_item_already_is_the_one() -> None:
+    typed(LICENSE, ("4711", DATE, "INMUN1"), 400)
+    typed(OTHER, ("4711", DATE, "INNSA1"), 400)
+    the(loaded(LICENSE), Status.UPDATED, "is of port INMUN1 in our books and of INNSA1 in this ledger")
+    assert one("SELECT count(*) FROM ledger_billofentryline") == 2
+
+
+def test_an_undated_bill_of_another_license_is_not_taken(drained: Callable[[], None]) -> None:
+    typed(LICENSE, ("4711", None, None), 70)
+    the(loaded(OTHER), Status.CREATED)
+    assert [line[:2] for line in lines()] == [("4711", DATE), ("4711", None)]
+    # its own license takes it
+    mine = replace(BILL, date=date(2026, 2, 20), cif_fc=Decimal("70.00"))
+    the(loaded(replace(LICENSE, bills=(mine,))), Status.UPDATED, "it is that of 20/02/2026")
+    drained()
+    assert sorted(balance.debited_cif for balance in LicenseBalance.objects.all()) == [70, 400]
+
+
+def test_zeros_that_a_spreadsheet_has_eaten_make_no_second_debit(drained: Callable[[], None]) -> None:
+    loaded(replace(LICENSE, bills=(replace(BILL, number="0012345"),)))
+    the(loaded(replace(LICENSE, bills=(replace(BILL, number="12345"),))), Status.UNCHANGED)
+    assert [line[0] for line in lines()] == ["0012345"]
+
+
+def test_debits_that_customs_does_not_have_are_named() -> None:
+    typed(LICENSE, ("99", DATE, None), 30)
+    typed(OTHER, ("98", date(2026, 3, 2), None), 30)  # after the print: customs cannot know of it
+    outcomes = loaded(LICENSE, OTHER)
+    assert [outcome.notes for outcome in outcomes] == [
+        (
+            (
+                "our debits up to 01/03/2026 come to 430.00, those of the ledger to 400.00; not in the ledger: item 2, "
+                "bill of entry 99 over 30.00"
+            ),
+        ),
+        (),
+    ]
+
+
+def test_a_dated_ledger_older_than_what_an_undated_one_mentions_changes_nothing() -> None:
+    loaded(LICENSE)
+    newer = replace(
+        LICENSE, bills=(replace(BILL, cif_fc=Decimal(420)), replace(BILL, number="1", date=date(2026, 3, 9)))
+    )
+    the(loaded(newer, render=csv_file), Status.UPDATED)
+    the(loaded(replace(LICENSE, printed_on=date(2026, 3, 5))), Status.OLDER, "we hold a ledger of 09/03/2026")
+    assert OurLicense.objects.get().ledger_date == date(2026, 3, 1)
+
+
+def test_an_expiry_date_that_somebody_set_stays_though_the_mark_stayed_too() -> None:
+    loaded(LICENSE)
+    OurLicense.objects.update(license_expiry_date=date(2027, 7, 1))
+    the(loaded(replace(LICENSE, printed_on=date(2026, 4, 1))), Status.UPDATED)
+    license = OurLicense.objects.get()
+    assert (license.license_expiry_date, license.is_expiry_presumed) == (date(2027, 7, 1), False)
+
+
+def test_a_print_date_to_come_is_not_believed() -> None:
+    the(loaded(replace(LICENSE, printed_on=date(2099, 1, 1))), Status.CREATED, "printed on 01/01/2099, which is still")
+    assert OurLicense.objects.get().ledger_date is None
+    the(loaded(replace(LICENSE, cif_fc=Decimal(1100))), Status.UPDATED)
+
+
+def test_a_print_date_before_what_it_mentions_is_refused() -> None:
+    the(loaded(LICENSE, render=csv_file, ledger_date=date(2026, 1, 31)), Status.REFUSED, "is the date of print right?")
+    assert sql("SELECT * FROM license_license") == []
+
+
+@pytest.mark.parametrize("text", ["2026-01-01", "31/02/2026", "01/01/2099", "٠١/٠١/٢٠٢٦x"])
+def test_a_wrong_ledger_date_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match=r"is not a date; write it as DD/MM/YYYY|is still to come"):
+        call_command("import_icegate", "--ledger-date", text, "none.csv")
+
+
+def test_a_license_that_somebody_holds_is_left_and_the_others_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded(LICENSE, OTHER)
+    with session() as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM license_license WHERE license_number = %s FOR UPDATE", [LICENSE.number])
+        newer = [replace(each, printed_on=date(2026, 4, 1)) for each in (LICENSE, OTHER)]
+        outcomes = loaded(*newer)
+    assert [outcome.status for outcome in outcomes] == [Status.REFUSED, Status.UPDATED]
+    assert "somebody else holds it" in outcomes[0].notes[-1]
+
+
+def test_one_who_was_first_with_the_same_bill_is_no_refusal() -> None:
+    """Another session inserts the bill and commits while the load waits for it."""
+    with session() as other, ThreadPoolExecutor() as threads:
+        other.execute("BEGIN")
+        other.execute("INSERT INTO license_port (code) VALUES ('INNSA1')")
+        other.execute(
+            "INSERT INTO ledger_billofentry (number, date, port_id) SELECT '4711', '2026-02-01', id FROM license_port"
+        )
+        loading = threads.submit(in_a_thread, lambda: loaded(LICENSE))
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while not sql(waits):
+            time.sleep(0.01)
+        other.execute("COMMIT")
+        the(loading.result(), Status.CREATED)
+    assert BillOfEntry.objects.count() == 1
+
+
+def in_a_thread(work: Callable[[], list[Loaded]]) -> list[Loaded]:
+    try:
+        return work()
+    finally:
+        connection.close()
 
 
 def test_totals_that_do_not_fit_are_loaded_only_by_force_and_reported_either_way() -> None:

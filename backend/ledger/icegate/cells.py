@@ -44,6 +44,7 @@ _EARLIEST_YEAR, _LATEST_YEAR = 1990, 2099
 _QUOTED = re.compile(r'=?"([^"]*)"')
 _NUMBER_MADE_OF_A_CODE = re.compile(r"([0-9]+)\.0+")
 _DIGITS = re.compile(r"[0-9]+")
+_NOTIFICATION = re.compile(r"0*([0-9]{1,3}) */ *([0-9]{4})(?: *-? *Cus\.?)?", re.IGNORECASE)
 _REFERENCE = re.compile(r"[A-Z0-9/-]{1,20}")
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _PORT_CODE = re.compile(r"[A-Z0-9]{1,6}")
@@ -260,8 +261,14 @@ def scheme_code(cell: str) -> str:
 
 
 def notification_number(cell: str) -> str:
-    """Free text of up to 50 characters, such as 025/2023; empty where the cell is blank."""
+    """Free text of up to 50 characters, such as 025/2023; empty where the cell is blank.
+
+    Number and year are written in the one way that the rules compare: `98/2009`, `098 / 2009` and `098/2009-Cus` are
+    098/2009.
+    """
     number = text(cell)
+    if parts := _NOTIFICATION.fullmatch(number):
+        return f"{int(parts[1]):03}/{parts[2]}"
     if len(number) > MOST_NOTIFICATION_CHARACTERS:
         raise CellError(f"is too long for a notification; at most {MOST_NOTIFICATION_CHARACTERS} characters are kept")
     return number

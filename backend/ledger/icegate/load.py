@@ -17,10 +17,18 @@ from ledger.hints import announce
 from ledger.icegate.ledger import Ledger
 from ledger.keys import Keys
 from ledger.sql import load as load_sql
+from license.clock import business_date
 
 LICENSES_AT_ONCE = 200
 ATTEMPTS = 5
-STARTS_AGAIN = ("40P01", "40001")  # a deadlock with an ordinary writer, as two writers always could have
+# a deadlock with an ordinary writer, as two writers always could have; or one who was first with the same row
+STARTS_AGAIN = ("40P01", "40001", "23505", "23503")
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+class AnotherLoadError(RuntimeError):
+    """Another load of ledgers has been under way for a minute."""
+
 
 # in this order; most yield (license number, note) for what they changed, or for what a person should know
 STEPS = (
@@ -42,9 +50,10 @@ STEPS = (
     "icegate_update_lines",
     "icegate_create_lines",
     "icegate_dispute_lines",
+    "icegate_check_debits",
 )
 OLDER = "icegate_pass_over_older"
-CHECKS = ("icegate_check_entitlement", "icegate_check_ports")
+CHECKS = ("icegate_check_entitlement", "icegate_check_ports", "icegate_check_debits")
 CREATES = "icegate_create_licenses"
 
 
@@ -81,26 +90,46 @@ def load(
     Guarantees: each license is loaded whole or not at all; a license that fails keeps no other from being loaded; what
     is equal already is not written, so that loading twice leaves not even a change. Unless `force` is set, a ledger
     whose totals do not fit is refused. `progress` is called with the number of licenses that are done with.
-    Must not be called inside a transaction.
+    Raises AnotherLoadError. Must not be called inside a transaction.
     """
     outcomes: list[Loaded] = []
     good: list[Ledger] = []
-    for ledger in ledgers:
-        if ledger.totals_fit:
-            good.append(ledger)
-        elif force:
-            good.append(replace(ledger, notes=(*ledger.notes, _misfit(ledger))))
+    for given in ledgers:
+        ledger = _dated(given, ledger_date)
+        if ledger.printed_on is not None and ledger.printed_on < ledger.newest_mention:
+            refusal = _printed_before(ledger)
+        elif ledger.totals_fit or force:
+            note = () if ledger.totals_fit else (_misfit(ledger),)
+            good.append(replace(ledger, notes=(*ledger.notes, *note)))
+            continue
         else:
-            outcomes.append(
-                Loaded(ledger, Status.REFUSED, (*ledger.notes, f"{_misfit(ledger)} Use --force to load it"))
-            )
+            refusal = f"{_misfit(ledger)} Use --force to load it"
+        outcomes.append(Loaded(ledger, Status.REFUSED, (*ledger.notes, refusal)))
     progress(len(outcomes))
     for start in range(0, len(good), LICENSES_AT_ONCE):
         batch = good[start : start + LICENSES_AT_ONCE]
-        outcomes += _load_or_halve(batch, ledger_date)
+        outcomes += _load_or_halve(batch)
         progress(len(batch))
     order = {ledger.license_number: position for position, ledger in enumerate(ledgers)}
     return sorted(outcomes, key=lambda loaded: order[loaded.ledger.license_number])
+
+
+def _dated(ledger: Ledger, ledger_date: date | None) -> Ledger:
+    """The ledger with the day of its print: its own, or the one that was given. A day to come is none: believed, it
+    would make every later ledger an older one."""
+    if ledger.printed_on is None:
+        return replace(ledger, printed_on=ledger_date)
+    if ledger.printed_on <= business_date():
+        return ledger
+    note = f"it says that it was printed on {ledger.printed_on:%d/%m/%Y}, which is still to come: taken as undated"
+    return replace(ledger, printed_on=ledger_date, notes=(*ledger.notes, note))
+
+
+def _printed_before(ledger: Ledger) -> str:
+    return (
+        f"printed on {ledger.printed_on:%d/%m/%Y}, it cannot know what it mentions of "
+        f"{ledger.newest_mention:%d/%m/%Y}: is the date of print right?"
+    )
 
 
 def _misfit(ledger: Ledger) -> str:
@@ -112,27 +141,33 @@ def _misfit(ledger: Ledger) -> str:
     )
 
 
-def _load_or_halve(ledgers: list[Ledger], ledger_date: date | None, attempts: int = ATTEMPTS) -> list[Loaded]:
+def _load_or_halve(ledgers: list[Ledger], attempts: int = ATTEMPTS) -> list[Loaded]:
     """Load them in one transaction; where the database refuses that, find the one that it refuses."""
     try:
         with transaction.atomic(durable=True):
-            return _load(ledgers, ledger_date)
-    except (DataError, IntegrityError) as error:
-        if len(ledgers) == 1:
-            return [Loaded(ledgers[0], Status.REFUSED, (*ledgers[0].notes, f"the database refuses it: {error}"))]
-        half = len(ledgers) // 2
-        return _load_or_halve(ledgers[:half], ledger_date) + _load_or_halve(ledgers[half:], ledger_date)
-    except OperationalError as error:
-        if attempts == 1 or getattr(error.__cause__, "sqlstate", None) not in STARTS_AGAIN:
+            return _load(ledgers)
+    except (DataError, IntegrityError, OperationalError) as error:
+        state = getattr(error.__cause__, "sqlstate", None)
+        if state in STARTS_AGAIN and attempts > 1:
+            return _load_or_halve(ledgers, attempts - 1)
+        if isinstance(error, OperationalError) and state != LOCK_NOT_AVAILABLE:
             raise
-        return _load_or_halve(ledgers, ledger_date, attempts - 1)
+        if len(ledgers) > 1:
+            half = len(ledgers) // 2
+            return _load_or_halve(ledgers[:half]) + _load_or_halve(ledgers[half:])
+        if state == LOCK_NOT_AVAILABLE:
+            reason = "somebody else holds it, or a bill of entry on it, in a transaction that does not end; try again"
+        else:
+            reason = f"the database refuses it: {error}"
+        return [Loaded(ledgers[0], Status.REFUSED, (*ledgers[0].notes, reason))]
 
 
-def _load(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
+def _load(ledgers: list[Ledger]) -> list[Loaded]:
     """Load them in the transaction that is open."""
+    _begin()
     notes = {ledger.license_number: list(ledger.notes) for ledger in ledgers}
     seen: dict[str, set[str]] = {}
-    _stage(ledgers, ledger_date)
+    _stage(ledgers)
     with connection.cursor() as cursor:
         for step in STEPS:
             cursor.execute(load_sql(step), {})
@@ -156,23 +191,33 @@ def _load(ledgers: list[Ledger], ledger_date: date | None) -> list[Loaded]:
     return [Loaded(ledger, status(ledger.license_number), tuple(notes[ledger.license_number])) for ledger in ledgers]
 
 
-def _stage(ledgers: list[Ledger], ledger_date: date | None) -> None:
+def _begin() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(load_sql("icegate_begin"))
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        raise AnotherLoadError("another load of ledgers has been under way for a minute; try again later") from error
+
+
+def _stage(ledgers: list[Ledger]) -> None:
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     for ledger in ledgers:
         number = ledger.license_number
         rows["incoming_license"].append((
             number, ledger.license_date, ledger.registration_number, ledger.registration_date, ledger.iec,
             ledger.scheme_code, ledger.notification_number, ledger.currency, ledger.port_code, ledger.cif_fc,
-            ledger.cif_inr, ledger.quantity, ledger.printed_on or ledger_date, ledger.newest_mention,
+            ledger.cif_inr, ledger.quantity, ledger.printed_on, ledger.printed_on or ledger.newest_mention,
         ))  # fmt: skip
         rows["incoming_credit"] += [(number, c.serial_number, c.quantity, c.cif_fc, c.cif_inr) for c in ledger.credits]
         rows["incoming_debit"] += [
-            (number, d.serial_number, d.number, d.date, d.port_code, d.quantity, d.cif_fc, d.cif_inr, d.line)
-            for d in ledger.debits
+            (number, d.serial_number, d.number, d.date, d.port_code, d.quantity, d.cif_fc, d.cif_inr, position)
+            for position, d in enumerate(ledger.debits, len(rows["incoming_debit"]))
         ]
     columns = {
         "incoming_license": "license_number, license_date, registration_number, registration_date, iec, scheme_code, "
-        "notification_number, currency, port_code, cif_fc, cif_inr, quantity, ledger_date, newest_mention",
+        "notification_number, currency, port_code, cif_fc, cif_inr, quantity, ledger_date, as_of",
         "incoming_credit": "license_number, serial_number, quantity, cif_fc, cif_inr",
         "incoming_debit": "license_number, serial_number, number, date, port_code, quantity, cif_fc, cif_inr, position",
     }

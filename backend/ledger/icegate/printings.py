@@ -221,7 +221,8 @@ def _debits(printed: Section) -> tuple[Debit, ...]:
     credited = {line.serial_number for line in printed.credits}
     by_bill: defaultdict[tuple[int, str, date], list[DebitLine]] = defaultdict(list)
     for line in printed.debits:
-        by_bill[line.serial_number, line.number, line.date].append(line)
+        # spreadsheets eat leading zeros, of some lines and not of others
+        by_bill[line.serial_number, line.number.lstrip("0"), line.date].append(line)
         if line.serial_number and line.serial_number not in credited:
             printed.faults.add(
                 line.line,
@@ -235,14 +236,14 @@ def _debits(printed: Section) -> tuple[Debit, ...]:
         Debit(
             line=lines[0].line,
             serial_number=serial_number,
-            number=number,
+            number=max((line.number for line in lines), key=len),
             date=bill_date,
             port_code=_port(lines, printed),
             quantity=_sum(lines, lambda line: line.quantity, QUANTITY_DECIMALS, printed.faults),
             cif_fc=_sum(lines, lambda line: line.cif_fc, MONEY_DECIMALS, printed.faults),
             cif_inr=_sum(lines, lambda line: line.cif_inr, MONEY_DECIMALS, printed.faults),
         )
-        for (serial_number, number, bill_date), lines in by_bill.items()
+        for (serial_number, _, bill_date), lines in by_bill.items()
     )
 
 

@@ -9,10 +9,18 @@ WITH told AS (
     UPDATE ledger_billofentry AS bill
     SET date = coalesce(bill.date, told.date), port_id = coalesce(bill.port_id, told.port_id)
     FROM told
+    JOIN ledger_billofentry AS before ON before.id = told.id
     WHERE bill.id = told.id
         AND (bill.date IS NULL OR (bill.port_id IS NULL AND told.port_id IS NOT NULL))
-    RETURNING bill.id
+    RETURNING bill.id, bill.number, bill.date, before.date IS NULL AS had_no_date
 )
-SELECT DISTINCT debit.license_number, NULL AS note
+SELECT DISTINCT
+    debit.license_number,
+    CASE
+        WHEN completed.had_no_date THEN format(
+            'bill of entry %%s had no date in our books; it is that of %%s',
+            completed.number, to_char(completed.date, 'DD/MM/YYYY')
+        )
+    END AS note
 FROM completed
 JOIN incoming_debit AS debit ON debit.bill_of_entry_id = completed.id

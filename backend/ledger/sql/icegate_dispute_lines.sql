@@ -1,7 +1,7 @@
 -- Lines that an earlier ledger showed and this one, though as new, does not: they still count, and are marked.
 WITH disputed AS (
     UPDATE ledger_billofentryline AS line
-    SET disputed_since = coalesce(incoming.ledger_date, incoming.newest_mention)
+    SET disputed_since = incoming.as_of
     FROM incoming_license AS incoming
     JOIN license_importitem AS item ON item.license_id = incoming.license_id
     CROSS JOIN ledger_billofentry AS bill
@@ -10,7 +10,7 @@ WITH disputed AS (
         AND line.source = 'icegate'
         AND line.transaction_type = 'D'
         AND line.disputed_since IS NULL
-        AND bill.date <= coalesce(incoming.ledger_date, incoming.newest_mention)
+        AND bill.date <= incoming.as_of
         AND NOT EXISTS (
             SELECT FROM incoming_debit AS debit
             WHERE debit.bill_of_entry_id = line.bill_of_entry_id AND debit.import_item_id = line.import_item_id

@@ -1,6 +1,4 @@
--- Where the ledgers of one transaction are put, before anything of ours is touched. One load of ledgers at a time: a
--- bill of entry stands on many licenses, and two loads that met on bills in another order would deadlock.
-SELECT pg_advisory_xact_lock(x'4C63'::bigint << 48);
+-- Where the ledgers of one transaction are put, before anything of ours is touched.
 CREATE TEMPORARY TABLE incoming_license (
     license_number text PRIMARY KEY,
     license_date date NOT NULL,
@@ -15,7 +13,7 @@ CREATE TEMPORARY TABLE incoming_license (
     cif_inr numeric NOT NULL,
     quantity numeric NOT NULL,
     ledger_date date, -- the day of the print; unknown where the file does not say
-    newest_mention date NOT NULL, -- it was printed on this day or later
+    as_of date NOT NULL, -- the same, or else the newest date that the ledger mentions
     license_id bigint
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE incoming_credit (
@@ -26,7 +24,7 @@ CREATE TEMPORARY TABLE incoming_credit (
     cif_inr numeric NOT NULL
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE incoming_debit (
-    position integer NOT NULL,
+    position integer NOT NULL, -- of the debit among all that are loaded at once
     license_number text NOT NULL,
     serial_number integer NOT NULL,
     number text NOT NULL,
@@ -35,6 +33,7 @@ CREATE TEMPORARY TABLE incoming_debit (
     quantity numeric NOT NULL,
     cif_fc numeric NOT NULL,
     cif_inr numeric NOT NULL,
-    bill_of_entry_id bigint,
-    import_item_id bigint
+    license_id bigint,
+    import_item_id bigint,
+    bill_of_entry_id bigint
 ) ON COMMIT DROP;

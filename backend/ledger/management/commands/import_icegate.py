@@ -1,7 +1,7 @@
 """`manage.py import_icegate FILE…`"""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from datetime import date, datetime
 from typing import Any
@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ledger.icegate.load import Loaded, Status, load
+from ledger.icegate.load import AnotherLoadError, Loaded, Status, load
 from ledger.icegate.parse import parse_file
+from license.clock import business_date
 
 
 class Command(BaseCommand):
@@ -52,12 +53,15 @@ class Command(BaseCommand):
                     self.stderr.write(str(problem))
                 counts["not readable"] += len({(p.license_number, p.license_line) for p in parsed.problems})
                 task = bar.add_task(name, total=len(parsed.ledgers))
-                outcomes = load(
-                    parsed.ledgers,
-                    force=force,
-                    ledger_date=ledger_date,
-                    progress=lambda done, task=task: bar.advance(task, done),  # type: ignore[misc]
-                )
+                try:
+                    outcomes = load(
+                        parsed.ledgers,
+                        force=force,
+                        ledger_date=ledger_date,
+                        progress=lambda done, task=task: bar.advance(task, done),  # type: ignore[misc]
+                    )
+                except AnotherLoadError as error:
+                    raise CommandError(f"{name}: {error}.") from None
                 for loaded in outcomes:
                     self._report(loaded, is_verbose=options["verbosity"] > 1)
                 counts.update(loaded.status for loaded in outcomes)
@@ -76,4 +80,10 @@ class Command(BaseCommand):
 
 
 def _date(text: str) -> date:
-    return datetime.strptime(text, "%d/%m/%Y").date()  # noqa: DTZ007 (a date has no timezone)
+    try:
+        when = datetime.strptime(text, "%d/%m/%Y").date()  # noqa: DTZ007 (a date has no timezone)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a date; write it as DD/MM/YYYY") from None
+    if when > business_date():
+        raise ArgumentTypeError(f"{text} is still to come; say on which day the files were printed")
+    return when
