@@ -6,32 +6,51 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError
 
-UNDEFINED_TABLE = "42P01"
+CANNOT_BE_DONE = 2  # as for a wrong call: it was not tried, which is not the same as a no
+INTERRUPTED = 130
+
+# by the beginning of its SQLSTATE, longest first: what a person can cause, and what to do
+WHAT_TO_DO = {
+    "42P01": "The database lacks a table: run manage.py migrate.",
+    "42703": "The database lacks a column: run manage.py migrate.",
+    "42501": "The database role of DATABASE_URL lacks a right.",
+    "25006": "The database is read-only: is it a standby, or is its disk full?",
+    "28": "The database refuses the user or password of DATABASE_URL.",
+    "3D": "There is no such database; DATABASE_URL names it.",
+    "53": "The database has run out of something: connections, memory or disk.",
+    "55P03": "Somebody else holds a lock on what is needed; try again.",
+    "57014": "The database took longer than its statement_timeout allows.",
+    "57": "The database is shutting down or starting; try again.",
+    "08": "The connection to the database broke; try again.",
+    "": "DATABASE_URL says where the database is; is it running?",
+}
 
 
 def main() -> None:
-    """Run the command. What a person can cause, a database that is away or not migrated, is one line, not a traceback.
-
-    Exit status 2, as for a wrong call: it could not be done, which is not the same as a no.
-    """
+    """Run the command. What a person can cause is one line on standard error, and not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(_fail(f"the settings are wrong: {error}", "docs/configuration.md lists them."))
-    except OperationalError as error:
-        sys.exit(_fail(f"the database cannot be used: {error}", "DATABASE_URL says where it is; is it running?"))
+        _fail(CANNOT_BE_DONE, f"The settings are wrong: {error}. docs/configuration.md lists them.")
     except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) != UNDEFINED_TABLE:
+        state = getattr(error.__cause__, "sqlstate", None) or ""
+        known = [begin for begin in WHAT_TO_DO if begin and state.startswith(begin)] or ([] if state else [""])
+        if not known:
             raise
-        sys.exit(_fail(f"the database lacks a table: {error}", "Run manage.py migrate."))
+        _fail(CANNOT_BE_DONE, f"{WHAT_TO_DO[max(known, key=len)]} ({error})")
+    except KeyboardInterrupt:
+        _fail(INTERRUPTED, "Interrupted.")
+    except BrokenPipeError:
+        # whoever read our output has read enough; closing it anew at exit must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(what: str, what_to_do: str) -> int:
-    sys.stderr.write(f"{' '.join(what.split()).rstrip('.')}. {what_to_do}\n")
-    return 2
+def _fail(status: int, line: str) -> None:
+    sys.stderr.write(" ".join(line.split()) + "\n")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

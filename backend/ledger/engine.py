@@ -139,7 +139,10 @@ def _drain_batch(
         for change, license_id in queries.rows("resolve_changes", change_ids=list(licenses_of)):
             licenses_of[change].add(license_id)
         chosen = _choose(licenses_of)
-        written = _write(_try_locks(set().union(*chosen.values())), done)
+        locked = _try_locks(set().union(*chosen.values()))
+        same = queries.rows("claim_same_licenses", claimed=claimed, license_ids=locked) if locked else []
+        written = _write(locked, done)
+        chosen |= {change: {license_id} for change, license_id in same}
         left = {change: missing for change, licenses in chosen.items() if (missing := licenses - written)}
         worked_off = [change for change in chosen if change not in left]
         queries.execute("delete_changes", change_ids=worked_off)
@@ -184,7 +187,8 @@ def _write(locked: list[int], done: Outcome, *, with_items: bool = True) -> set[
             return _write(locked[:half], done, with_items=with_items) | _write(
                 locked[half:], done, with_items=with_items
             )
-        logger.exception("license %s is quarantined", locked[0])
+        logger.error("license %s is quarantined: %s", locked[0], str(error).splitlines()[0])  # noqa: TRY400
+        logger.debug("what its recompute failed with", exc_info=True)
         queries.execute("quarantine_license", license_id=locked[0], error=str(error))
         done.quarantined.update(locked)
     else:
@@ -215,7 +219,7 @@ def _transaction(outcome: Outcome) -> Iterator[Outcome]:
     """A transaction of the engine. What is done in it counts once it has committed."""
     done = Outcome()
     with transaction.atomic(durable=True):
-        queries.rows("begin_recompute")
+        queries.execute("begin_recompute")
         yield done
     outcome.add(done)
 

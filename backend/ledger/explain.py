@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, Q
 
-from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, TransactionType
+from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, Quarantine, TransactionType
 from ledger.sql import queries
 from license.formats import day, indian
 from license.models import License
@@ -70,6 +70,8 @@ class Explanation:
     computed_at: datetime | None
     pending: int
     """Changes that mean this license and are not worked off yet."""
+    quarantine: Quarantine | None
+    """Set where the license cannot be recomputed: what is stored is older than its facts."""
 
 
 def explain(license_number: str) -> Explanation:
@@ -103,6 +105,7 @@ def explain(license_number: str) -> Explanation:
             stored_balance_cif=stored.balance_cif if stored else None,
             computed_at=stored.computed_at if stored else None,
             pending=pending,
+            quarantine=Quarantine.objects.filter(pk=license.pk).first(),
         )
 
 

@@ -1,5 +1,6 @@
-"""How numbers and dates are shown to people of this trade."""
+"""How numbers and dates are shown to people of this trade, and how what they type is understood."""
 
+import re
 from datetime import date
 from decimal import Decimal
 
@@ -12,6 +13,13 @@ def indian(number: Decimal, places: int = 2) -> str:
     for end in range(len(whole) - 3, 0, -2):
         groups.insert(0, whole[max(0, end - 2) : end])
     return ("-" if number < 0 else "") + ",".join(groups) + point + fraction
+
+
+def as_license_number(typed: str) -> str:
+    """A license number as somebody typed or pasted it: without spaces and a spreadsheet's `.0`, and with the leading
+    zeros that spreadsheets eat."""
+    number = re.sub(r"\.0+$", "", "".join(typed.split()))
+    return number.zfill(10) if re.fullmatch(r"[0-9]+", number) else number.upper()
 
 
 def day(when: date) -> str:

@@ -17,6 +17,18 @@ BACKEND = Path(__file__).resolve().parent.parent
 CHECKOUT = BACKEND.parent
 
 env = environ.Env()
+
+
+def _seconds(name: str, default: float) -> float:
+    try:
+        seconds = float(env.str(name, default=str(default)))
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 86_400:
+        raise ImproperlyConfigured(f"{name} must be a number of seconds, more than 0 and less than a day")
+    return seconds
+
+
 # read_env keeps what is set already, so the first that says something wins
 for file in (BACKEND / ".env", CHECKOUT / ".env", CHECKOUT / ".local" / "servers.env"):
     if file.is_file():
@@ -44,7 +56,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASE_URL = env.str("DATABASE_URL", default="postgres:///license_manager")
 if not re.match(r"postgres(ql)?://.*/.", DATABASE_URL):
     raise ImproperlyConfigured("DATABASE_URL must be of the form postgres://user:password@host:port/name")
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+try:
+    DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+except ValueError as error:
+    raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.
@@ -78,8 +93,8 @@ CELERY_TASK_ACKS_LATE = False  # late ones wedge a worker that loses Redis in mi
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is decided in PostgreSQL, not in a file
-SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
-OWED_NIGHT_SECONDS = env.float("OWED_NIGHT_SECONDS", default=300.0)
+SWEEP_SECONDS = _seconds("SWEEP_SECONDS", default=5.0)
+OWED_NIGHT_SECONDS = _seconds("OWED_NIGHT_SECONDS", default=300.0)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "ledger.tasks.sweep",

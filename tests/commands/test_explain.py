@@ -10,7 +10,7 @@ from django.db import transaction
 from ledger.engine import drain
 from ledger.explain import explain
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
-from license.formats import indian
+from license.formats import as_license_number, indian
 from license.models import Company, ExportItem, ImportItem, ItemName, License, Port, SionNorm
 from tests.conftest import sql
 
@@ -78,7 +78,7 @@ def test_the_first_item_that_carries_the_total(license: License) -> None:
 def freshness(capsys: pytest.CaptureFixture[str]) -> str:
     call_command("explain_balance", NUMBER)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    [line] = [line for line in lines if line.startswith(("stored", "no balance")) or "pending: " in line]
+    [line] = [line for line in lines if line.startswith(("stored", "no balance", "quarantined")) or "pending: " in line]
     return line
 
 
@@ -97,6 +97,12 @@ def delete_the_balance() -> None:
         sql("DELETE FROM ledger_licensebalance")
 
 
+def overflow() -> None:
+    ExportItem.objects.update(cif_fc=Decimal("9999999999999.99"))
+    ExportItem.objects.create(license=License.objects.get(), cif_fc=1)
+    drain()
+
+
 @pytest.mark.parametrize(
     ("happens", "says"),
     [
@@ -104,6 +110,7 @@ def delete_the_balance() -> None:
         (change_a_fact, "1 changes are pending"),
         (lose_a_change, "no change is pending: this is drift"),
         (delete_the_balance, "no balance is stored"),
+        (overflow, "it cannot be recomputed (numeric field overflow), stored is an older 9,439.45; tried 1 times"),
     ],
 )
 def test_it_says_how_fresh_the_balance_is(
@@ -128,8 +135,24 @@ def test_the_command_shows_it_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_license_is_a_clear_error() -> None:
-    with pytest.raises(CommandError, match=r"No license has the number 0000004711\."):
+    with pytest.raises(CommandError, match=r"No license has the number '0000004711'\."):
         call_command("explain_balance", "4711")
+
+
+@pytest.mark.parametrize("typed", ["310000001", " 0310000001 ", "310000001.0", "03 1000 0001"])
+def test_a_number_is_understood_as_it_is_typed(typed: str) -> None:
+    assert as_license_number(typed) == NUMBER
+
+
+def test_other_digits_are_no_number() -> None:
+    assert as_license_number("१२३") == "१२३"
+
+
+def test_drain_changes_names_what_is_in_quarantine(capsys: pytest.CaptureFixture[str]) -> None:
+    overflow()
+    with pytest.raises(CommandError, match="Licenses in quarantine: 1"):
+        call_command("drain_changes")
+    assert capsys.readouterr().err == f"License {NUMBER} is in quarantine: numeric field overflow\n"
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_one_license_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     tamper("UPDATE ledger_licensebalance SET balance_cif = 1 WHERE license_id IN (3, 4)")
     assert "is recomputed" in sync("--license", "3", capsys=capsys)
     assert [balance.balance_cif for balance in LicenseBalance.objects.filter(pk__in=[3, 4]).order_by("pk")] == [1000, 1]
-    with pytest.raises(CommandError, match=r"No license has the number 0000004711\."):
+    with pytest.raises(CommandError, match=r"No license has the number '0000004711'\."):
         call_command("sync_licenses", "--license", "4711")
 
 

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ledger import engine
 from ledger.models import LicenseChange, Quarantine
+from license.models import License
 
 
 class Command(BaseCommand):
@@ -22,16 +23,15 @@ class Command(BaseCommand):
             f"Recomputed {outcome.recomputed} licenses for {outcome.changes} changes; "
             f"{outcome.written} had a balance that differed."
         )
-        held = Quarantine.objects.order_by("license_id")
-        for license in held:
-            self.stderr.write(f"License with id {license.license_id} is in quarantine: {license.error.splitlines()[0]}")
+        held = {row.license_id: row.error.splitlines()[0] for row in Quarantine.objects.order_by("license_id")}
+        numbers = dict(License.objects.filter(pk__in=held).values_list("pk", "license_number"))
+        for license_id, error in held.items():
+            self.stderr.write(f"License {numbers.get(license_id, f'with id {license_id}')} is in quarantine: {error}")
         left = LicenseChange.objects.count()
         if left:
             raise CommandError(
-                f"{left} changes are left: they came in meanwhile, or others hold their {len(outcome.busy)} licenses. "
-                "Run it again."
+                f"Changes are left: {left}. They came in meanwhile, or others hold the {len(outcome.busy)} licenses "
+                "that they mean. Run it again."
             )
         if held:
-            raise CommandError(
-                f"{len(held)} licenses are in quarantine: correct their facts, and they are tried again."
-            )
+            raise CommandError(f"Licenses in quarantine: {len(held)}. Correct their facts, and they are tried again.")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ledger.explain import Explanation, Line, explain
 from license.clock import INDIA
-from license.formats import day, indian
+from license.formats import as_license_number, day, indian
 from license.models import License
 
 WIDTH_OF_A_FILE = 160
@@ -26,11 +26,11 @@ class Command(BaseCommand):
         parser.add_argument("license_number", metavar="NUMBER", help="leading zeros may be left out")
 
     def handle(self, *, license_number: str, **_: Any) -> None:
-        number = license_number.zfill(10) if license_number.isdecimal() else license_number
+        number = as_license_number(license_number)
         try:
             explanation = explain(number)
         except License.DoesNotExist:
-            raise CommandError(f"No license has the number {number}.") from None
+            raise CommandError(f"No license has the number '{number}'.") from None
         width = None if self.stdout.isatty() else WIDTH_OF_A_FILE
         console = Console(file=cast("IO[str]", self.stdout), highlight=False, markup=False, width=width)
         _show(explanation, console.print)
@@ -64,6 +64,14 @@ def _show(explanation: Explanation, show: Callable[..., None]) -> None:
 
 
 def _freshness(explanation: Explanation) -> str:
+    if held := explanation.quarantine:
+        when = f"{timezone.localtime(held.next_try_at, INDIA):%d %b %Y %H:%M:%S} IST"
+        stored = explanation.stored_balance_cif
+        return (
+            f"quarantined: it cannot be recomputed ({held.error.splitlines()[0]}), "
+            + ("and has no stored balance" if stored is None else f"stored is an older {indian(stored)}")
+            + f"; tried {held.attempts} times, the next time after {when}, or when its facts change"
+        )
     if explanation.pending:
         return f"{explanation.pending} changes are pending: the stored balance follows in a moment"
     if explanation.stored_balance_cif is None or explanation.computed_at is None:

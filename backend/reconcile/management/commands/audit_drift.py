@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from rich.console import Console
 from rich.table import Table
 
+from license.formats import as_license_number
 from license.models import License
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import TriggerFault, trigger_faults
@@ -56,10 +57,10 @@ def _look(license_number: str | None) -> tuple[list[TriggerFault], Audit]:
         faults = trigger_faults()
         license_ids = None
         if license_number is not None:
-            number = license_number.zfill(10) if license_number.isdecimal() else license_number
+            number = as_license_number(license_number)
             license_ids = list(License.objects.filter(license_number=number).values_list("pk", flat=True))
             if not license_ids:
-                raise CommandError(f"No license has the number {number}.", returncode=2)
+                raise CommandError(f"No license has the number '{number}'.", returncode=2)
     with _read_only():
         return faults, together(audit_all(faults)) if license_ids is None else audit(license_ids, faults)
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from ledger.engine import recompute
 from ledger.models import Quarantine
 from license.clock import INDIA, business_date
-from license.formats import day
+from license.formats import as_license_number, day
 from license.models import License
 from reconcile import night
 from reconcile.audit import Audit, Cause, audit, audit_all, together
@@ -67,10 +67,10 @@ class Command(BaseCommand):
             self._all(batch_size, is_scheduled=scheduled, is_without_items=no_items)
 
     def _one(self, license_number: str, *, dry_run: bool, with_items: bool) -> None:
-        number = license_number.zfill(10) if license_number.isdecimal() else license_number
+        number = as_license_number(license_number)
         license_id = License.objects.filter(license_number=number).values_list("pk", flat=True).first()
         if license_id is None:
-            raise CommandError(f"No license has the number {number}.")
+            raise CommandError(f"No license has the number '{number}'.")
         self._report(audit([license_id], trigger_faults()))
         if dry_run:
             return
