@@ -25,7 +25,7 @@ from reconcile.tasks import check_night
 from servers import Servers
 from tests.conftest import assert_balances_follow_facts, sql
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -135,7 +135,6 @@ def test_writes_go_on_without_a_broker_and_are_followed_when_it_is_back(
         try:
             with transaction.atomic():
                 ExportItem.objects.create(license=license, cif_fc=500)
-            assert not nothing_is_pending()
         finally:
             live_servers.redis.start()
         until(lambda: balance_of(license) == 1500, "the balance after the outage")
