@@ -51,7 +51,7 @@ lint: $(INSTALLED)
 	$(PYTHON_OF_VENV) -m mypy
 	PYTHONPATH=backend $(PYTHON_OF_VENV) .venv/bin/lint-imports
 	$(PYTHON_OF_VENV) deploy/lint/house_rules.py
-	DATABASE_URL=postgres://nowhere/none $(PYTHON_OF_VENV) backend/manage.py makemigrations --check --dry-run
+	DATABASE_URL=postgres://nowhere/none $(PYTHON_OF_VENV) -W ignore::RuntimeWarning backend/manage.py makemigrations --check --dry-run
 
 # How PostgreSQL runs the rules: LICENSES=100000 says for how many.
 plans: $(INSTALLED)

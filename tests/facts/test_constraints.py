@@ -21,7 +21,7 @@ MINIMAL = {
     "license_itemname":                ({"name": "'milk'"},                                      {"sion_norm_id": "NULL", "restriction_percentage": "0"}),
     "license_license":                 ({"license_number": "'1'", "license_date": "'2026-01-01'"}, {
         "license_expiry_date": "NULL", "is_expiry_presumed": "false", "scheme_code": "'26'", "notification_number": "''",
-        "currency": "'USD'", "ledger_date": "NULL", "purchase_status": "'GE'", "exporter_id": "NULL", "port_id": "NULL",
+        "currency": "'USD'", "ledger_date": "NULL", "ledger_as_of": "NULL", "purchase_status": "'GE'", "exporter_id": "NULL", "port_id": "NULL",
         "file_number": "''", "registration_number": "''", "registration_date": "NULL", "created_at": "now()", "modified_at": "now()"}),
     "license_exportitem":              ({"license_id": "1"}, {
         "norm_id": "NULL", "description": "''", "net_quantity": "0", "fob_inr": "0", "cif_fc": "0", "cif_inr": "0", "source": "'manual'"}),
