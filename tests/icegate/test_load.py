@@ -147,6 +147,12 @@ def test_a_newer_ledger_is_followed() -> None:
     assert [(line[0], line[3], line[6]) for line in lines()] == [("4711", 2, Decimal(390)), ("4712", 3, Decimal(400))]
 
 
+def test_an_item_that_the_ledger_does_not_show_is_kept_and_named() -> None:
+    loaded(replace(LICENSE, items=(*LICENSE.items, Item(3, Decimal(7)), Item(4, Decimal(8)))))
+    the(loaded(LICENSE), Status.UPDATED, "not in the ledger, and kept: item 3, 4")
+    assert ImportItem.objects.count() == 4
+
+
 def test_an_older_ledger_changes_nothing() -> None:
     loaded(LICENSE)
     before = snapshot()

@@ -41,6 +41,7 @@ STEPS = (
     "icegate_export_items",
     "icegate_check_entitlement",
     "icegate_import_items",
+    "icegate_check_items",
     "icegate_find_items",
     "icegate_find_bills",
     "icegate_complete_bills",
@@ -53,7 +54,7 @@ STEPS = (
     "icegate_check_debits",
 )
 OLDER = "icegate_pass_over_older"
-CHECKS = ("icegate_check_entitlement", "icegate_check_ports", "icegate_check_debits")
+CHECKS = ("icegate_check_entitlement", "icegate_check_items", "icegate_check_ports", "icegate_check_debits")
 CREATES = "icegate_create_licenses"
 
 
