@@ -1,18 +1,16 @@
 """`manage.py import_icegate FILE…`"""
 
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from datetime import date, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ledger.icegate.load import AnotherLoadError, Loaded, Status, load
 from ledger.icegate.parse import parse_file
 from license.clock import business_date
+from license.progress import license_bar
 
 
 class Command(BaseCommand):
@@ -37,16 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *, files: list[str], force: bool, ledger_date: date | None, **options: Any) -> None:
         counts: Counter[str] = Counter()
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("licenses"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        with bar:
+        with license_bar() as bar:
             for name in files:
                 parsed = parse_file(name)
                 for problem in parsed.problems:

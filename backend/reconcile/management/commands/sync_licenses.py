@@ -1,21 +1,19 @@
 """`manage.py sync_licenses`"""
 
 import logging
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ledger.engine import recompute
 from ledger.models import Quarantine
 from license.clock import INDIA, business_date
 from license.formats import as_license_number, day
 from license.models import License
+from license.progress import license_bar
 from reconcile import night
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import trigger_faults
@@ -120,16 +118,7 @@ class Command(BaseCommand):
             logger.warning("no worker could be asked for help, this process does it all: %s", error)
 
     def _work(self, run: ReconciliationRun) -> None:
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("licenses"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        with bar:
+        with license_bar() as bar:
             task = bar.add_task("reconciling", total=License.objects.count())
             night.work(run, lambda licenses: bar.advance(task, licenses))
 
