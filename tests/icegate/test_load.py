@@ -398,9 +398,14 @@ def test_a_print_date_to_come_is_not_believed() -> None:
     the(loaded(replace(LICENSE, cif_fc=Decimal(1100))), Status.UPDATED)
 
 
-def test_a_print_date_before_what_it_mentions_is_refused() -> None:
-    the(loaded(LICENSE, render=csv_file, ledger_date=date(2026, 1, 31)), Status.REFUSED, "is the date of print right?")
+def test_a_given_date_of_print_before_what_it_mentions_is_refused() -> None:
+    the(loaded(LICENSE, render=csv_file, ledger_date=date(2026, 1, 31)), Status.REFUSED, "is --ledger-date right?")
     assert sql("SELECT * FROM license_license") == []
+
+
+def test_a_printed_date_before_what_it_mentions_is_told_of() -> None:
+    early = replace(LICENSE, printed_on=date(2026, 1, 31))
+    the(loaded(early), Status.CREATED, "printed on 31/01/2026, it mentions something of 01/02/2026")
 
 
 @pytest.mark.parametrize("text", ["2026-01-01", "31/02/2026", "01/01/2099", "٠١/٠١/٢٠٢٦x"])

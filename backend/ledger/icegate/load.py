@@ -97,11 +97,10 @@ def load(
     good: list[Ledger] = []
     for given in ledgers:
         ledger = _dated(given, ledger_date)
-        if ledger.printed_on is not None and ledger.printed_on < ledger.newest_mention:
-            refusal = _printed_before(ledger)
+        if given.printed_on is None and ledger_date is not None and ledger_date < ledger.newest_mention:
+            refusal = f"{_printed_before(ledger)}: is --ledger-date right?"
         elif ledger.totals_fit or force:
-            note = () if ledger.totals_fit else (_misfit(ledger),)
-            good.append(replace(ledger, notes=(*ledger.notes, *note)))
+            good.append(ledger if ledger.totals_fit else _noted(ledger, _misfit(ledger)))
             continue
         else:
             refusal = f"{_misfit(ledger)} Use --force to load it"
@@ -120,17 +119,18 @@ def _dated(ledger: Ledger, ledger_date: date | None) -> Ledger:
     would make every later ledger an older one."""
     if ledger.printed_on is None:
         return replace(ledger, printed_on=ledger_date)
-    if ledger.printed_on <= business_date():
-        return ledger
-    note = f"it says that it was printed on {ledger.printed_on:%d/%m/%Y}, which is still to come: taken as undated"
-    return replace(ledger, printed_on=ledger_date, notes=(*ledger.notes, note))
+    if ledger.printed_on > business_date():
+        note = f"it says that it was printed on {ledger.printed_on:%d/%m/%Y}, which is still to come: taken as undated"
+        return _noted(replace(ledger, printed_on=ledger_date), note)
+    return _noted(ledger, _printed_before(ledger)) if ledger.printed_on < ledger.newest_mention else ledger
+
+
+def _noted(ledger: Ledger, note: str) -> Ledger:
+    return replace(ledger, notes=(*ledger.notes, note))
 
 
 def _printed_before(ledger: Ledger) -> str:
-    return (
-        f"printed on {ledger.printed_on:%d/%m/%Y}, it cannot know what it mentions of "
-        f"{ledger.newest_mention:%d/%m/%Y}: is the date of print right?"
-    )
+    return f"printed on {ledger.printed_on:%d/%m/%Y}, it mentions something of {ledger.newest_mention:%d/%m/%Y}"
 
 
 def _misfit(ledger: Ledger) -> str:
