@@ -324,6 +324,7 @@ def test_the_audit_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SECONDS_OF_LOAD = 8
+AUDITS = 20
 
 
 def add_a_debit(chance: random.Random) -> None:
@@ -390,7 +391,7 @@ def test_no_false_alarm_while_others_write() -> None:
     audits, alarms, lags = 0, [], 0
     end = time.monotonic() + SECONDS_OF_LOAD
     try:
-        while time.monotonic() < end and not failures:
+        while (time.monotonic() < end or audits < AUDITS) and not failures:
             seen = together(audit_all([]))
             audits += 1
             alarms += seen.drift
@@ -401,7 +402,6 @@ def test_no_false_alarm_while_others_write() -> None:
             thread.join()
     assert failures == []
     assert alarms == []
-    assert audits > 20
     assert lags > 0  # it did look while they wrote
     drain()
     assert found() == []
