@@ -11,7 +11,7 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint plans lock clean
+.PHONY: help setup demo run test lint plans history lock clean
 
 help:
 	@printf '%s\n' \
@@ -20,6 +20,7 @@ help:
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
 	    'make lint     the linters and the type checker' \
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
+	    'make history  what a row of history costs the engine' \
 	    'make lock     requirements*.txt from requirements*.in; ARGS=--upgrade takes newer versions' \
 	    'make setup    .venv/, which the others make when it is missing; PYTHON=python3.12 chooses the Python' \
 	    'make clean    deletes .venv/, .local/ with its databases, and caches'
@@ -56,6 +57,10 @@ lint: $(INSTALLED)
 # How PostgreSQL runs the rules: LICENSES=100000 says for how many.
 plans: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) bench/plans.py
+
+# What a row of history costs the engine: LICENSES=20000 says among how many.
+history: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) bench/history.py
 
 lock:
 	@"$(PYTHON)" -m venv --clear .local/lock

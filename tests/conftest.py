@@ -17,9 +17,10 @@ TABLES = """
     license_license, license_exportitem, license_importitem, license_importitem_item_names, license_itemname,
     license_matchrule, license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry,
     ledger_billofentryline, ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry,
-    ledger_licensechange, ledger_licensebalance, ledger_importitembalance, ledger_quarantine,
+    ledger_licensechange, ledger_licensebalance, ledger_importitembalance, ledger_balancehistory, ledger_quarantine,
     reconcile_reconciliationrun, reconcile_reconciliationchunk, reconcile_drift
 """
+REMEMBERED = "credit_cif, debited_cif, allotted_cif, balance_cif, overdrawn_cif, is_null, is_expired"
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +54,15 @@ def one(statement: str, *parameters: Any) -> Any:
 
 
 def assert_balances_follow_facts(today: date | None = None) -> None:
-    """Nothing is pending, and every balance equals what the oracle makes of the facts: no row more, none less."""
+    """Nothing is pending, every balance equals what the oracle makes of the facts, no row more, none less, and the
+    newest history of every license says the same."""
     assert sql("SELECT * FROM ledger_licensechange") == []
     assert oracle.stored() == oracle.expected(today or business_date())
+    assert sql(f"SELECT license_id, {REMEMBERED} FROM ledger_licensebalance ORDER BY license_id") == sql(
+        f"""SELECT license_id, {REMEMBERED} FROM (
+            SELECT DISTINCT ON (license_id) * FROM ledger_balancehistory ORDER BY license_id, id DESC
+        ) AS newest WHERE balance_cif IS NOT NULL ORDER BY license_id"""
+    )
 
 
 @pytest.fixture

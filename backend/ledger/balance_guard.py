@@ -6,20 +6,25 @@ from ledger.sql import load
 from ledger.triggers import OwnerTrigger
 
 
-def guard_triggers() -> list[pgtrigger.Trigger]:
-    """Triggers for the `Meta` of a balance table.
+def guard_trigger() -> pgtrigger.Trigger:
+    """A trigger for the `Meta` of a table that the engine alone writes.
 
     A refused write raises `insufficient_privilege` (Django: ProgrammingError) and says where the facts are.
-    TRUNCATE is left to those who have the right to it, the owner, and marks every license to be recomputed.
-    They do not fire for the replica role: a restore must be able to load balances.
+    It does not fire for the replica role: a restore must be able to load the table.
     """
+    return OwnerTrigger(
+        name="guard",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+        func=load("guard_balance"),
+    )
+
+
+def guard_triggers() -> list[pgtrigger.Trigger]:
+    """The same for a table of balances: TRUNCATE is left to those who have the right to it, the owner, and marks every
+    license to be recomputed."""
     return [
-        OwnerTrigger(
-            name="guard",
-            when=pgtrigger.Before,
-            operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
-            func=load("guard_balance"),
-        ),
+        guard_trigger(),
         OwnerTrigger(
             name="guard_truncate",
             when=pgtrigger.Before,

@@ -24,6 +24,8 @@ from ledger.sql import queries
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+_Asked = Sequence[tuple[int, int]]
+"""Changes, each with a license that it means."""
 
 BATCH_CHANGES = 5_000
 BATCH_LICENSES = 500
@@ -116,7 +118,7 @@ def due_for_retry() -> list[int]:
 
 def _recompute_batch(license_ids: set[int], outcome: Outcome, *, with_items: bool) -> set[int]:
     with _transaction(outcome) as done:
-        return _write(_try_locks(license_ids), done, with_items=with_items)
+        return _write(_try_locks(license_ids), [], done, with_items=with_items)
 
 
 def _drain_batch(
@@ -141,8 +143,9 @@ def _drain_batch(
         chosen = _choose(licenses_of)
         locked = _try_locks(set().union(*chosen.values()))
         same = queries.rows("claim_same_licenses", claimed=claimed, license_ids=locked) if locked else []
-        written = _write(locked, done)
         chosen |= {change: {license_id} for change, license_id in same}
+        asked = [(change, license_id) for change, licenses in chosen.items() for license_id in licenses]
+        written = _write(locked, asked, done)
         left = {change: missing for change, licenses in chosen.items() if (missing := licenses - written)}
         worked_off = [change for change in chosen if change not in left]
         queries.execute("delete_changes", change_ids=worked_off)
@@ -165,9 +168,9 @@ def _try_locks(license_ids: set[int]) -> list[int]:
     return [license_id for license_id, got in queries.rows("lock_licenses", license_ids=list(license_ids)) if got]
 
 
-def _write(locked: list[int], done: Outcome, *, with_items: bool = True) -> set[int]:
-    """Compute and write the balances of licenses whose locks are held. Returns those that need no more doing: written,
-    or quarantined.
+def _write(locked: list[int], asked: _Asked, done: Outcome, *, with_items: bool = True) -> set[int]:
+    """Compute and write the balances of licenses whose locks are held, and remember what asked for it. Returns those
+    that need no more doing: written, or quarantined.
 
     A batch that fails for its data is halved until the bad license is alone; the others go on. Faults that are nobody's
     data (no connection, a full disk, a missing table) are raised, and the transaction leaves all as it was.
@@ -176,16 +179,23 @@ def _write(locked: list[int], done: Outcome, *, with_items: bool = True) -> set[
         return set()
     try:
         with transaction.atomic():  # a savepoint: the locks outlive what fails in it
-            [written] = queries.column("write_balances", license_ids=locked, today=None, with_items=with_items)
+            written = queries.column(
+                "write_balances",
+                license_ids=locked,
+                today=None,
+                with_items=with_items,
+                change_ids=[change for change, _ in asked],
+                change_license_ids=[license_id for _, license_id in asked],
+            )
     except DatabaseError as error:
         if _sqlstate(error) == LOCK_NOT_AVAILABLE:
-            return _write(_without_held(locked), done, with_items=with_items)
+            return _write(_without_held(locked), asked, done, with_items=with_items)
         if not _sqlstate(error).startswith(POISON):
             raise
         if len(locked) > 1:
             half = len(locked) // 2
-            return _write(locked[:half], done, with_items=with_items) | _write(
-                locked[half:], done, with_items=with_items
+            return _write(locked[:half], asked, done, with_items=with_items) | _write(
+                locked[half:], asked, done, with_items=with_items
             )
         logger.error("license %s is quarantined: %s", locked[0], str(error).splitlines()[0])  # noqa: TRY400
         logger.debug("what its recompute failed with", exc_info=True)
@@ -193,7 +203,7 @@ def _write(locked: list[int], done: Outcome, *, with_items: bool = True) -> set[
         done.quarantined.update(locked)
     else:
         done.recomputed += len(locked)
-        done.written += written
+        done.written += len(written)
     return set(locked)
 
 

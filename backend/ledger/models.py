@@ -6,11 +6,13 @@ or row lock runs between facts and balances: writers and the engine never wait f
 (docs/decisions/0002-facts-and-balances-apart.md).
 """
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
 
-from ledger.balance_guard import guard_triggers
+from ledger.balance_guard import guard_trigger, guard_triggers
 from ledger.fields import ClockTimestamp, CurrentTransactionId, TransactionIdField
 from license.fields import MONEY_MAX, QUANTITY_MAX, money, one_of, quantity, text, within
 from license.models import Company, ImportItem, License, Port, Source
@@ -231,6 +233,50 @@ class ImportItemBalance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.available_quantity} for {self.available_value}"
+
+
+class BalanceHistory(models.Model):
+    """One recompute that changed a balance of a license, or of one of its import items: from what, to what, and why.
+
+    Written by the engine in the transaction that writes the balances; never updated. The newest row of a license has
+    what its `LicenseBalance` has, but for an edit by hand. `history.prune` deletes old ones.
+    """
+
+    license_id = models.BigIntegerField()
+    changed_at = models.DateTimeField(help_text="By the clock, as the balance was written.")
+    sources = ArrayField(
+        models.TextField(),
+        help_text="Tables whose writes asked for it, ledger_quarantine for a retry; "
+        "empty: nothing pending did, so the night or somebody by hand.",
+    )
+    first_change_at = models.DateTimeField(null=True, help_text="When the oldest of those writes was made.")
+    credit_cif = models.DecimalField(max_digits=15, decimal_places=2, null=True)
+    debited_cif = models.DecimalField(max_digits=15, decimal_places=2, null=True)
+    allotted_cif = models.DecimalField(max_digits=15, decimal_places=2, null=True)
+    balance_cif = models.DecimalField(
+        max_digits=15, decimal_places=2, null=True, help_text="Null: the license is gone."
+    )
+    overdrawn_cif = models.DecimalField(max_digits=15, decimal_places=2, null=True)
+    is_null = models.BooleanField(null=True)
+    is_expired = models.BooleanField(null=True)
+    previous_balance_cif = models.DecimalField(
+        max_digits=15, decimal_places=2, null=True, help_text="Null: there was no balance."
+    )
+    previous_overdrawn_cif = models.DecimalField(max_digits=15, decimal_places=2, null=True)
+    was_null = models.BooleanField(null=True)
+    was_expired = models.BooleanField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name_plural = "balance history"
+        indexes = [
+            models.Index(fields=["license_id", "id"], name="ledger_history_license"),
+            BrinIndex(fields=["changed_at"], autosummarize=True, name="ledger_history_changed_at"),
+        ]
+        triggers = [guard_trigger()]
+
+    def __str__(self) -> str:
+        return f"{self.previous_balance_cif} → {self.balance_cif}"
 
 
 class Quarantine(models.Model):

@@ -279,7 +279,16 @@ def engine_in_the_middle_of_a_batch(*licenses: int) -> Iterator[None]:
         other.execute(load("resolve_changes"), {"change_ids": claimed})
         locked = other.execute(load("lock_licenses"), {"license_ids": list(licenses)}).fetchall()
         assert locked == [(license, True) for license in licenses]
-        other.execute(load("write_balances"), {"license_ids": list(licenses), "today": None, "with_items": True})
+        other.execute(
+            load("write_balances"),
+            {
+                "license_ids": list(licenses),
+                "today": None,
+                "with_items": True,
+                "change_ids": claimed,
+                "change_license_ids": [licenses[0]] * len(claimed),
+            },
+        )
         other.execute(load("delete_changes"), {"change_ids": claimed})
         yield
         other.commit()

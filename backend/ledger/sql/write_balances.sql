@@ -1,6 +1,7 @@
 -- Makes the stored balances of the given licenses equal to the expected ones, writing only rows that differ, and takes
 -- them out of quarantine (with_items false: their own balances alone, and no more). The caller holds the lock of every
--- one of them. Yields how many licenses had a row written.
+-- one of them. Each license that had a row written gets a row of history, with the changes that asked for it (parallel
+-- arrays: a change and a license that it means). Yields the licenses that had a row written.
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
 ), license_written AS (
@@ -41,7 +42,7 @@ WITH expected AS MATERIALIZED (
         computed_at = excluded.computed_at,
         computed_xid = excluded.computed_xid,
         seal = excluded.seal
-    RETURNING license_id
+    RETURNING *
 ), item_written AS (
     INSERT INTO ledger_importitembalance (
         license_id, import_item_id, debited_quantity, debited_value, allotted_quantity, allotted_value,
@@ -100,11 +101,71 @@ WITH expected AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM license_license AS license WHERE license.id = stored.license_id)
     RETURNING license_id
 ), released AS (
-    DELETE FROM ledger_quarantine WHERE %(with_items)s AND license_id = ANY(%(license_ids)s::bigint[])
+    DELETE FROM ledger_quarantine
+    WHERE %(with_items)s AND license_id = ANY(%(license_ids)s::bigint[])
+    RETURNING license_id, first_failed_at
+), remembered AS (
+    -- Grouped, not joined: how many rows these are is anybody's guess, and joins of guesses become nested loops.
+    SELECT
+        license_id,
+        bool_or(is_removed) AS is_removed,
+        array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources,
+        min(changed_at) AS first_change_at,
+        sum(credit_cif) AS credit_cif,
+        sum(debited_cif) AS debited_cif,
+        sum(allotted_cif) AS allotted_cif,
+        sum(balance_cif) AS balance_cif,
+        sum(overdrawn_cif) AS overdrawn_cif,
+        bool_or(is_null) AS is_null,
+        bool_or(is_expired) AS is_expired
+    FROM (
+        SELECT
+            license_id, true AS is_written, false AS is_removed, NULL AS source, NULL::timestamptz AS changed_at,
+            credit_cif, debited_cif, allotted_cif, balance_cif, overdrawn_cif, is_null, is_expired
+        FROM license_written
+        UNION ALL
+        SELECT license_id, true, true, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM license_removed
+        UNION ALL
+        SELECT license_id, true, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM item_written
+        UNION ALL
+        SELECT license_id, true, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM item_removed
+        UNION ALL
+        SELECT
+            license_id, false, false, 'ledger_quarantine', first_failed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM released
+        UNION ALL
+        SELECT
+            asked.license_id, false, false, change.source, change.created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM unnest(%(change_ids)s::bigint[], %(change_license_ids)s::bigint[]) AS asked (change_id, license_id)
+        JOIN ledger_licensechange AS change ON change.id = asked.change_id
+        WHERE asked.license_id = ANY(%(license_ids)s::bigint[])
+    ) AS part
+    GROUP BY license_id
+    HAVING bool_or(is_written)
 )
-SELECT count(*) FROM (
-    SELECT license_id FROM license_written
-    UNION SELECT license_id FROM item_written
-    UNION SELECT license_id FROM item_removed
-    UNION SELECT license_id FROM license_removed
-) AS written
+INSERT INTO ledger_balancehistory (
+    license_id, changed_at, sources, first_change_at, credit_cif, debited_cif, allotted_cif, balance_cif,
+    overdrawn_cif, is_null, is_expired, previous_balance_cif, previous_overdrawn_cif, was_null, was_expired
+)
+SELECT
+    remembered.license_id,
+    clock_timestamp(),
+    coalesce(remembered.sources, '{}'),
+    remembered.first_change_at,
+    -- where only items were written, the license's own row is what it was
+    coalesce(remembered.credit_cif, kept.credit_cif),
+    coalesce(remembered.debited_cif, kept.debited_cif),
+    coalesce(remembered.allotted_cif, kept.allotted_cif),
+    coalesce(remembered.balance_cif, kept.balance_cif),
+    coalesce(remembered.overdrawn_cif, kept.overdrawn_cif),
+    coalesce(remembered.is_null, kept.is_null),
+    coalesce(remembered.is_expired, kept.is_expired),
+    stored.balance_cif,
+    stored.overdrawn_cif,
+    stored.is_null,
+    stored.is_expired
+FROM remembered
+LEFT JOIN ledger_licensebalance AS stored
+    ON stored.license_id = remembered.license_id AND stored.license_id = ANY(%(license_ids)s::bigint[])
+LEFT JOIN LATERAL (SELECT stored.* WHERE NOT remembered.is_removed) AS kept ON true
+RETURNING license_id

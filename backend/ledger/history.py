@@ -1,0 +1,22 @@
+"""Keeps the history of balances to the age that somebody wants it for."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from ledger.sql import queries
+
+AT_ONCE = 10_000
+
+
+def prune(before: datetime) -> int:
+    """Delete what is older, in transactions of their own: how many rows. What every balance was at that moment, and
+    everything since, is kept. Must not be called inside a transaction."""
+    deleted = 0
+    while True:
+        with transaction.atomic(durable=True):
+            queries.execute("begin_recompute")
+            batch = queries.execute("prune_history", before=before, at_most=AT_ONCE)
+        deleted += batch
+        if batch < AT_ONCE:
+            return deleted
