@@ -15,6 +15,13 @@ def indian(number: Decimal, places: int = 2) -> str:
     return ("-" if number < 0 else "") + ",".join(groups) + point + fraction
 
 
+def grouped(text: str) -> str:
+    """A number that PostgreSQL wrote, grouped the Indian way with the places that it has; other text as it is."""
+    if not re.fullmatch(r"-?[0-9]+\.[0-9]+", text, re.ASCII):
+        return text
+    return indian(Decimal(text), len(text.partition(".")[2]))
+
+
 def as_license_number(typed: str) -> str:
     """A license number as somebody typed or pasted it: without spaces and a spreadsheet's `.0`, and with the leading
     zeros that spreadsheets eat."""

@@ -29,6 +29,13 @@ def _seconds(name: str, default: float) -> float:
     return seconds
 
 
+def _days(name: str, default: int) -> int:
+    text = env.str(name, default=str(default))
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text, re.ASCII):
+        raise ImproperlyConfigured(f"{name} must be a number of days, at least 1")
+    return int(text)
+
+
 # read_env keeps what is set already, so the first that says something wins
 for file in (BACKEND / ".env", CHECKOUT / ".env", CHECKOUT / ".local" / "servers.env"):
     if file.is_file():
@@ -48,6 +55,7 @@ INSTALLED_APPS = [
     "reconcile",
 ]
 MIDDLEWARE: list[str] = []
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 USE_TZ = True
 TIME_ZONE = "Asia/Kolkata"
 LANGUAGE_CODE = "en-in"
@@ -60,6 +68,21 @@ try:
     DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+
+# --- the night's report -----------------------------------------------------------------------------------------------
+REPORT_RECIPIENTS = env.list("REPORT_RECIPIENTS", default=[])
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="license-manager@localhost")
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if REPORT_RECIPIENTS and not EMAIL_URL:
+    raise ImproperlyConfigured("REPORT_RECIPIENTS wants mail: EMAIL_URL must say through which server it goes")
+if EMAIL_URL and not re.fullmatch(
+    r"(smtp|smtp\+tls|smtp\+ssl)://([^/?#@]*@)?[^/?#@:]+(:[0-9]+)?/?|(filemail|consolemail)://.*", EMAIL_URL
+):
+    raise ImproperlyConfigured("EMAIL_URL must be of the form smtp+tls://user:password@host:587")
+vars().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+EMAIL_TIMEOUT = 10
+HISTORY_DAYS = _days("HISTORY_DAYS", default=1100)
+REPORT_DAYS = _days("REPORT_DAYS", default=90)
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.

@@ -1,7 +1,7 @@
 """The nights, and what they found. Their records are the truth about a run; Celery only carries hints to work on it."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from license.fields import one_of, text
@@ -37,6 +37,12 @@ class ReconciliationRun(models.Model):
     licenses_repaired = models.PositiveIntegerField(default=0, db_default=0)
     licenses_quarantined = models.PositiveIntegerField(default=0, db_default=0)
     trigger_faults = models.JSONField(default=list, help_text="What was wrong with triggers when it began.")
+    finding_counts = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), help_text="How many findings of each kind."
+    )
+    findings_error = models.TextField(default="", db_default="", help_text="Why its findings are not there.")
+    mail_error = models.TextField(default="", db_default="", help_text="Why its report is not mailed.")
+    mailed_at = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ("view",)
@@ -51,6 +57,43 @@ class ReconciliationRun(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk} of {self.business_date}"
+
+
+class FindingKind(models.TextChoices):
+    """What a run leaves for people to look at, in the order in which they should. docs/night.md says more of each."""
+
+    OVERDRAWN = "overdrawn", "Overdrawn"
+    RESTRICTION_OVERUSED = "restriction overused", "Restrictions overused"
+    QUARANTINED = "quarantined", "In quarantine"
+    DISPUTED = "disputed", "Debits that the newest ledger does not show"
+    RELEASED = "released without a debit", "Allotments released by a bill of entry without a line for them"
+    EXPIRED = "expired", "Expired since the last night"
+    EXPIRING = "expiring", "Expiring with balance left"
+    NEWLY_NULL = "newly null", "Null since the last night"
+    NORM_UNKNOWN = "norm unknown", "Norm unknown: restrictions by name cannot be applied"
+
+
+class Finding(models.Model):
+    """One thing about a license that a run found worth a person's look. It is no drift: the balance is right."""
+
+    run = models.ForeignKey(ReconciliationRun, models.CASCADE, related_name="findings", db_index=False)
+    kind = text(30, choices=FindingKind.choices)
+    license_id = models.BigIntegerField()
+    license_number = text(20)
+    serial_number = models.PositiveIntegerField(null=True)
+    currency = text(3)
+    expiry_date = models.DateField(null=True)
+    amount = models.DecimalField(max_digits=40, decimal_places=2, null=True, help_text="What it is about, in currency.")
+    quantity = models.DecimalField(max_digits=40, decimal_places=3, null=True)
+    details = models.JSONField(help_text="What else there is to say, by kind; numbers are text.")
+
+    class Meta:
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["run", "kind"], name="reconcile_finding_of_run")]
+        constraints = [one_of("kind", FindingKind.values)]
+
+    def __str__(self) -> str:
+        return f"{self.license_number}: {self.kind}"
 
 
 class ReconciliationChunk(models.Model):

@@ -18,7 +18,10 @@ from ledger.engine import recompute
 from license.clock import business_date
 from reconcile.audit import Cause, Difference, audit
 from reconcile.guard import trigger_faults
+from reconcile.mail import mail_what_is_due
 from reconcile.models import Drift, ReconciliationChunk, ReconciliationRun, RunStatus, RunTrigger
+from reconcile.report import find
+from reconcile.retention import delete_what_is_old
 from reconcile.sql import queries
 
 logger = logging.getLogger(__name__)
@@ -81,7 +84,7 @@ def take_chunk(run: ReconciliationRun) -> int | None:
     """
     chunk = _lease(run)
     if chunk is None:
-        queries.execute("finish_run", run_id=run.pk, attempts=ATTEMPTS)
+        _finish(run)
         return None
     try:
         return _reconcile(run, chunk)
@@ -89,6 +92,27 @@ def take_chunk(run: ReconciliationRun) -> int | None:
         logger.exception("licenses %s to %s could not be reconciled", chunk.first, chunk.last)
         ReconciliationChunk.objects.filter(pk=chunk.pk).update(error=str(error), leased_until=None)
         return 0
+
+
+def _finish(run: ReconciliationRun) -> None:
+    """End a run that has no chunk left to work on, with its findings; the first who comes does it. Then tell people,
+    and tidy up."""
+    with transaction.atomic(durable=True):
+        if not queries.execute("finish_run", run_id=run.pk, attempts=ATTEMPTS):
+            return
+        run.refresh_from_db()
+        try:
+            with transaction.atomic():
+                find(run)
+        except Error as error:  # a run without findings is over all the same: the next night must not wait for it
+            logger.exception("the findings of %s could not be written down", run)
+            run.findings_error = str(error)
+            run.save(update_fields=["findings_error"])
+    mail_what_is_due()
+    try:
+        delete_what_is_old()
+    except Error:  # the next night tries again
+        logger.exception("what is old could not be deleted")
 
 
 def _lease(run: ReconciliationRun) -> Chunk | None:

@@ -4,6 +4,7 @@ from celery import shared_task
 from django.core.management import call_command
 
 from reconcile import night
+from reconcile.mail import mail_what_is_due
 from reconcile.models import ReconciliationRun, RunStatus
 
 
@@ -17,8 +18,9 @@ def take_chunk(run_id: int) -> None:
 
 @shared_task(name="reconcile.tasks.check_night", ignore_result=True)
 def check_night() -> None:
-    """Go on with a run that was cut off, or begin the night that is owed (G7)."""
+    """Go on with a run that was cut off, or begin the night that is owed (G7); mail a report that could not be."""
     if run := night.active_run():
         night.work(run)
     else:
         call_command("sync_licenses", scheduled=True)
+    mail_what_is_due()

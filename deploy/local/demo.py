@@ -33,6 +33,7 @@ from license.models import Company, ImportItem, License  # noqa: E402
 from license.tasks import sync_all_licenses  # noqa: E402
 
 SAMPLES = CHECKOUT / "samples"
+REPORT = CHECKOUT / ".local" / "night.html"
 PATIENCE_SECONDS = 60
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -158,8 +159,14 @@ def the_night(license: License) -> None:
     except SystemExit as stop:
         say(f"(exit status {stop.code})")
     chapter("Midnight: every license is reconciled (license.tasks.sync_all_licenses)")
-    console.print(sync_all_licenses(), soft_wrap=True)
+    result = sync_all_licenses()
+    say(f"status {result['status']} at {result['timestamp']}; its output is the report of the night:")
+    console.print(result["output"], end="", soft_wrap=True)
     call_command("audit_drift")
+    chapter("The report as a file to keep or to mail (manage.py night_report --format html)")
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    call_command("night_report", "--format", "html", "--output", str(REPORT))
+    say(f"open {REPORT.relative_to(CHECKOUT)} in a browser: one file, {REPORT.stat().st_size // 1024 + 1} kB")
 
 
 def first_item(license: License) -> ImportItem:

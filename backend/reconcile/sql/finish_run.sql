@@ -1,11 +1,12 @@
 -- Ends a run that has nothing left to work on: every chunk is finished, or has failed as often as it may. Whoever comes
--- first ends it; the others change nothing. The totals are counted from what the chunks wrote.
+-- first ends it; the others change nothing. The totals are counted from what the chunks wrote; a license is repaired when
+-- all of its drift is.
 UPDATE reconcile_reconciliationrun AS run
 SET finished_at = statement_timestamp(),
     status = CASE WHEN failed.chunks = 0 THEN 'complete' ELSE 'incomplete' END,
     licenses_drifted = found.drifted,
     licenses_expired = found.expired,
-    licenses_repaired = found.repaired,
+    licenses_repaired = found.drifted - found.unrepaired,
     licenses_quarantined = (SELECT count(*) FROM ledger_quarantine)
 FROM (
     SELECT
@@ -20,7 +21,7 @@ FROM (
     SELECT
         count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry') AS drifted,
         count(DISTINCT license_id) FILTER (WHERE field = 'is_expired') AS expired,
-        count(DISTINCT license_id) FILTER (WHERE repaired) AS repaired
+        count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry' AND NOT repaired) AS unrepaired
     FROM reconcile_drift
     WHERE run_id = %(run_id)s
 ) AS found

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from rich.console import Console
 from rich.table import Table
 
-from license.formats import as_license_number
+from license.formats import as_license_number, grouped
 from license.models import License
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import TriggerFault, trigger_faults
@@ -115,7 +115,7 @@ def _table(found: Audit, faults: list[TriggerFault]) -> str:
         for name in FIELDS:
             table.add_column(name.replace("_", " "), justify="right" if name in ("stored", "expected") else "left")
         for row in _rows(found):
-            table.add_row(*("" if row[name] is None else str(row[name]) for name in FIELDS))
+            table.add_row(*("" if row[name] is None else grouped(str(row[name])) for name in FIELDS))
         console.print(table)
     causes = Counter(difference.cause for difference in found.drift)
     late = {difference.license_id for difference in found.differences if difference.cause is Cause.LAG}

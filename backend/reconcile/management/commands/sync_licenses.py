@@ -11,19 +11,21 @@ from kombu.exceptions import OperationalError as BrokerError
 from ledger.engine import recompute
 from ledger.models import Quarantine
 from license.clock import INDIA, business_date
-from license.formats import as_license_number, day
+from license.formats import as_license_number, day, grouped
 from license.models import License
 from license.progress import license_bar
 from reconcile import night
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import trigger_faults
 from reconcile.models import ReconciliationRun, RunStatus, RunTrigger
+from reconcile.report import gather
+from reconcile.report_text import as_text
 
 logger = logging.getLogger(__name__)
 
 HELPERS = 4
 HELP_EXPIRES_SECONDS = 60
-DRIFT_SHOWN = 20
+SHOWN = 20
 
 
 class Command(BaseCommand):
@@ -99,7 +101,7 @@ class Command(BaseCommand):
         if run.status == RunStatus.RUNNING:
             self.stdout.write("Others are at its last licenses, and will end it.")
             return
-        self._say(run)
+        self.stdout.write(as_text(gather(run, SHOWN)), ending="")
         if run.status == RunStatus.INCOMPLETE:
             failed = run.chunks.filter(finished_at=None)
             raise CommandError(
@@ -122,23 +124,6 @@ class Command(BaseCommand):
             task = bar.add_task("reconciling", total=License.objects.count())
             night.work(run, lambda licenses: bar.advance(task, licenses))
 
-    def _say(self, run: ReconciliationRun) -> None:
-        self.stdout.write(
-            f"Run {run.pk} of {day(run.business_date)}, {run.get_trigger_display()}: {run.licenses_checked} licenses "
-            f"checked, {run.licenses_drifted} drifted, {run.licenses_expired} with an expiry flag to turn, "
-            f"{run.licenses_repaired} repaired, {run.licenses_quarantined} in quarantine."
-        )
-        for fault in run.trigger_faults:
-            self.stdout.write(f"Trigger {fault['trigger']} on {fault['table']}: {fault['state']}.")
-        drift = run.drift.exclude(cause=Cause.EXPIRY).order_by("license_number", "serial_number", "field")
-        for row in drift[:DRIFT_SHOWN]:
-            item = f" item {row.serial_number}" if row.serial_number else ""
-            after = "repaired" if row.repaired else "not repaired"
-            what = f"{row.license_number}{item} {row.field}: {row.stored}, expected {row.expected}"
-            self.stdout.write(f"  {what} ({row.cause}; {after})")
-        if drift.count() > DRIFT_SHOWN:
-            self.stdout.write(f"  and {drift.count() - DRIFT_SHOWN} more")
-
     def _report(self, found: Audit) -> None:
         drift = found.drift
         expired = sum(difference.cause is Cause.EXPIRY for difference in found.differences)
@@ -146,11 +131,12 @@ class Command(BaseCommand):
             f"{found.licenses_checked} licenses checked, {len(drift)} differences, {expired} expiry flags to turn, "
             f"{found.pending} changes pending."
         )
-        for d in drift[:DRIFT_SHOWN]:
+        for d in drift[:SHOWN]:
             item = f" item {d.serial_number}" if d.serial_number else ""
-            self.stdout.write(f"  {d.license_number}{item} {d.field}: {d.stored}, expected {d.expected} ({d.cause})")
-        if len(drift) > DRIFT_SHOWN:
-            self.stdout.write(f"  and {len(drift) - DRIFT_SHOWN} more; manage.py audit_drift lists them")
+            numbers = f"{grouped(d.stored)}, expected {grouped(d.expected)}"
+            self.stdout.write(f"  {d.license_number}{item} {d.field}: {numbers} ({d.cause})")
+        if len(drift) > SHOWN:
+            self.stdout.write(f"  and {len(drift) - SHOWN} more; manage.py audit_drift lists them")
 
 
 def _positive(text: str) -> int:

@@ -1,0 +1,287 @@
+"""What a run found, for people: gathered from its records here, and shown by report_text, report_files and report_html.
+
+docs/night.md says what each part means.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from license.clock import INDIA
+from license.formats import day, indian
+from reconcile.audit import Cause
+from reconcile.models import Drift, Finding, FindingKind, ReconciliationRun, RunStatus, RunTrigger
+from reconcile.sql import queries
+
+SOON_DAYS = (7, 30, 60)
+"""A license with balance left expires soon: within these many days."""
+
+TREND_RUNS = 30
+
+# by what people look first: the worst amount, or the nearest date
+ORDERS = {
+    FindingKind.EXPIRED: ("license_number",),
+    FindingKind.EXPIRING: ("expiry_date", "license_number"),
+    FindingKind.NORM_UNKNOWN: ("expiry_date", "license_number"),
+}
+ORDER = ("license_number", F("serial_number").asc(nulls_first=True), "pk")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The findings of one kind."""
+
+    kind: FindingKind
+    count: int
+    findings: Sequence[Finding]
+    """The first of them, as many as were asked for."""
+
+    @property
+    def title(self) -> str:
+        return self.kind.label
+
+    @property
+    def more(self) -> int:
+        """How many there are beyond those."""
+        return self.count - len(self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run and all that it found. Amounts of different currencies are never added up."""
+
+    run: ReconciliationRun
+    since: ReconciliationRun | None
+    """The night before it; what is new in this report has come since then."""
+    drift_count: int
+    drift: Sequence[Drift]
+    """What was not equal to its facts, but for flags that the last midnight turned: as many as were asked for."""
+    sections: Sequence[Section]
+    """In the order of FindingKind, without the empty ones."""
+    expiring: dict[int, int]
+    """How many licenses expire within each of SOON_DAYS."""
+    trend: Sequence[ReconciliationRun]
+    """This run and those before it, oldest first."""
+
+    @property
+    def more_drift(self) -> int:
+        """How many differences there are beyond those in `drift`."""
+        return self.drift_count - len(self.drift)
+
+    @property
+    def is_worrying(self) -> bool:
+        """Whether somebody should look before the working day begins: something is wrong with the system itself."""
+        run = self.run
+        return bool(
+            run.status != RunStatus.COMPLETE or run.licenses_drifted or run.licenses_quarantined or run.trigger_faults
+        )
+
+
+def find(run: ReconciliationRun) -> None:
+    """Write down the findings of a run, and count them. Once for each run, in the transaction that ends it."""
+    since = night_before(run)
+    queries.execute(
+        "find",
+        run_id=run.pk,
+        today=run.business_date,
+        since=since.started_at if since else run.started_at - timedelta(days=1),
+        last_business_date=since.business_date if since else run.business_date - timedelta(days=1),
+        soon_days=SOON_DAYS[-1],
+        license_ids=queries.column("overdrawn_items"),
+    )
+
+
+def night_before(run: ReconciliationRun) -> ReconciliationRun | None:
+    """The last night that was over when this run began."""
+    return (
+        ReconciliationRun.objects.filter(trigger=RunTrigger.NIGHT, pk__lt=run.pk, finished_at__isnull=False)
+        .order_by("pk")
+        .last()
+    )
+
+
+def last_run(business_date: date | None = None) -> ReconciliationRun | None:
+    """The newest run that is over, of this business date if one is given."""
+    runs = ReconciliationRun.objects.filter(finished_at__isnull=False)
+    if business_date:
+        runs = runs.filter(business_date=business_date)
+    return runs.order_by("pk").last()
+
+
+def gather(run: ReconciliationRun, at_most: int | None = None) -> Report:
+    """The report of a run; of each list no more than the first `at_most`."""
+    drift = run.drift.exclude(cause=Cause.EXPIRY).order_by(*ORDER)
+    expiring = run.findings.filter(kind=FindingKind.EXPIRING)
+    return Report(
+        run=run,
+        since=night_before(run),
+        drift_count=drift.count(),
+        drift=list(drift[:at_most]),
+        sections=[_section(run, kind, at_most) for kind in FindingKind if run.finding_counts.get(kind)],
+        expiring={
+            days: expiring.filter(expiry_date__lte=run.business_date + timedelta(days=days)).count()
+            for days in SOON_DAYS
+        },
+        trend=list(
+            islice(
+                ReconciliationRun.objects.filter(Q(pk=run.pk) | Q(finished_at__isnull=False), pk__lte=run.pk).order_by(
+                    "-pk"
+                ),
+                TREND_RUNS,
+            )
+        )[::-1],
+    )
+
+
+def _section(run: ReconciliationRun, kind: FindingKind, at_most: int | None) -> Section:
+    found = run.findings.filter(kind=kind).order_by(*ORDERS.get(kind, ORDER))
+    return Section(kind, run.finding_counts[kind], list(found[:at_most]))
+
+
+def title(run: ReconciliationRun) -> str:
+    """What the report is called."""
+    of = "night" if run.trigger == RunTrigger.NIGHT else "run"
+    return f"License balances, {of} of {day(run.business_date)}"
+
+
+def headline(report: Report) -> str:
+    """The run in one sentence."""
+    run = report.run
+    return (
+        f"{run.licenses_checked} licenses checked, {run.licenses_drifted} drifted, {run.licenses_repaired} repaired, "
+        f"{run.licenses_expired} with an expiry flag to turn, {run.licenses_quarantined} in quarantine."
+    )
+
+
+def warnings(report: Report) -> list[str]:
+    """What is wrong with the run or the system, a sentence each."""
+    run = report.run
+    said = [
+        f"Trigger {fault['trigger']} on {fault['table']}: {fault['state']}. Every license is suspect."
+        for fault in run.trigger_faults
+    ]
+    if run.status == RunStatus.INCOMPLETE:
+        said.append("The run is incomplete: a part of it failed for good, and its licenses were not checked.")
+    if run.status == RunStatus.RUNNING:
+        said.append("The run is not over.")
+    if run.findings_error:
+        said.append(f"What it found could not be written down: {run.findings_error}")
+    if run.mail_error:
+        said.append(f"This report could not be mailed: {run.mail_error}")
+    return said
+
+
+def clock(moment: datetime) -> str:
+    """The time of day in India."""
+    return f"{timezone.localtime(moment, INDIA):%H:%M:%S}"
+
+
+def money(currency: str, amount: Decimal) -> str:
+    """An amount with its currency: USD 1,11,302.61."""
+    return f"{currency} {indian(amount)}".lstrip()
+
+
+def words(finding: Finding, business_date: date) -> str:
+    """What a finding says beyond its license and item, in words."""
+    return _WORDS[FindingKind(finding.kind)](finding, business_date)
+
+
+def _overdrawn(finding: Finding, _: date) -> str:
+    over = [
+        money(finding.currency, finding.amount) if finding.amount is not None else "",
+        f"{indian(finding.quantity, 3)} {finding.details.get('unit', '')}".strip() if finding.quantity else "",
+    ]
+    of = "its quantity and value" if all(over) else "its quantity" if over[1] else "its value"
+    return f"{' and '.join(filter(None, over))} more used than {of if finding.serial_number else 'was earned'}"
+
+
+def _restriction(finding: Finding, _: date) -> str:
+    details = finding.details
+    by = f"norm {details['norm']}" if details["norm"] else "the condition sheet"
+    numbers = details["serial_numbers"]
+    return (
+        f"{Decimal(details['percentage']).normalize():f} % by {by}: {indian(Decimal(details['limit']))} allowed, "
+        f"{indian(Decimal(details['used']))} used, by item{'s' if len(numbers) > 1 else ''} "
+        + ", ".join(map(str, numbers))
+    )
+
+
+def _quarantined(finding: Finding, _: date) -> str:
+    tries = finding.details["attempts"]
+    return (
+        f"cannot be recomputed, tried {tries} time{'s' if tries > 1 else ''}: {_first_line(finding.details['error'])}"
+    )
+
+
+def _disputed(finding: Finding, _: date) -> str:
+    details = finding.details
+    of = f" of {_day(details['date'])}" if details["date"] else ""
+    port = f", {details['port']}" if details["port"] else ""
+    since = _day(details["disputed_since"])
+    return f"BE {details['bill_of_entry']}{of}{port}: {_what(finding)}; not in the ledger since {since}"
+
+
+def _released(finding: Finding, _: date) -> str:
+    details = finding.details
+    bills = ", ".join(details["bills_of_entry"])
+    return f"allotment {details['allotment_id']} to {details['company']}: {_what(finding)}; released by BE {bills}"
+
+
+def _expired(finding: Finding, _: date) -> str:
+    return f"on {_expiry(finding)} with {_left(finding)}"
+
+
+def _expiring(finding: Finding, business_date: date) -> str:
+    days = (finding.expiry_date - business_date).days if finding.expiry_date else 0
+    when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days} days"
+    return f"{when}, {_expiry(finding)}: {_left(finding)}"
+
+
+def _newly_null(finding: Finding, _: date) -> str:
+    before = finding.details["previous_balance_cif"]
+    return _left(finding) + (f", was {money(finding.currency, Decimal(before))}" if before else "")
+
+
+def _norm_unknown(finding: Finding, _: date) -> str:
+    return _left(finding)
+
+
+_WORDS = {
+    FindingKind.OVERDRAWN: _overdrawn,
+    FindingKind.RESTRICTION_OVERUSED: _restriction,
+    FindingKind.QUARANTINED: _quarantined,
+    FindingKind.DISPUTED: _disputed,
+    FindingKind.RELEASED: _released,
+    FindingKind.EXPIRED: _expired,
+    FindingKind.EXPIRING: _expiring,
+    FindingKind.NEWLY_NULL: _newly_null,
+    FindingKind.NORM_UNKNOWN: _norm_unknown,
+}
+
+
+def _left(finding: Finding) -> str:
+    return f"{money(finding.currency, finding.amount or Decimal(0))} left"
+
+
+def _what(finding: Finding) -> str:
+    """The amount and the quantity of a line."""
+    unit = finding.details.get("unit", "")
+    quantity = f"{indian(finding.quantity or Decimal(0), 3)} {unit}".strip()
+    return f"{money(finding.currency, finding.amount or Decimal(0))} for {quantity}"
+
+
+def _expiry(finding: Finding) -> str:
+    return day(finding.expiry_date) if finding.expiry_date else ""
+
+
+def _day(iso: str) -> str:
+    return day(date.fromisoformat(iso))
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""

@@ -1,0 +1,84 @@
+"""The report of a run for other programs: JSON and CSV. All of it, nothing is left out."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from reconcile.models import Drift, Finding, ReconciliationRun
+from reconcile.report import Report, warnings, words
+
+RUN_FIELDS = (
+    "id", "business_date", "trigger", "status", "is_without_items", "started_at", "finished_at", "licenses_checked",
+    "licenses_drifted", "licenses_expired", "licenses_repaired", "licenses_quarantined", "trigger_faults",
+    "finding_counts",
+)  # fmt: skip
+DRIFT_FIELDS = ("license_number", "serial_number", "field", "stored", "expected", "cause", "repaired")
+FINDING_FIELDS = ("license_number", "serial_number", "currency", "amount", "quantity", "expiry_date", "details")
+CSV_FIELDS = (
+    "business_date", "kind", "license_number", "serial_number", "currency", "amount", "quantity", "expiry_date",
+    "field", "stored", "expected", "cause", "repaired", "words",
+)  # fmt: skip
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
+
+
+def as_json(report: Report) -> str:
+    """An object: `run`, `since` (the business date of the night before), `warnings`, `expiring`, `drift`, `findings` by
+    kind, `trend`. Amounts are text."""
+    return (
+        json.dumps(
+            {
+                "run": _of(report.run, RUN_FIELDS),
+                "since": report.since and report.since.business_date,
+                "warnings": warnings(report),
+                "expiring": report.expiring,
+                "drift": [_of(row, DRIFT_FIELDS) for row in report.drift],
+                "findings": {
+                    section.kind: [_of(finding, FINDING_FIELDS) for finding in section.findings]
+                    for section in report.sections
+                },
+                "trend": [_of(run, RUN_FIELDS) for run in report.trend],
+            },
+            indent=2,
+            cls=DjangoJSONEncoder,
+        )
+        + "\n"
+    )
+
+
+def as_csv(report: Report) -> str:
+    """A line for each difference (kind `drift`) and each finding. A text that a spreadsheet would take for a formula
+    has an apostrophe before it."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_FIELDS, restval="")
+    writer.writeheader()
+    for row in _csv_rows(report):
+        writer.writerow({name: _safe(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def _csv_rows(report: Report) -> Iterator[dict[str, Any]]:
+    same = {"business_date": report.run.business_date}
+    for row in report.drift:
+        yield same | {"kind": "drift"} | _of(row, DRIFT_FIELDS)
+    for section in report.sections:
+        for finding in section.findings:
+            said = {"words": words(finding, report.run.business_date)}
+            fields = _of(finding, FINDING_FIELDS)
+            del fields["details"]
+            yield same | {"kind": section.kind} | fields | said
+
+
+def _of(row: ReconciliationRun | Drift | Finding, fields: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in fields}
+
+
+def _safe(value: Any) -> str:
+    """A cell that no spreadsheet runs."""
+    text = "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") and not _NUMBER.fullmatch(text) else text

@@ -1,0 +1,21 @@
+"""How long what is written down about balances and nights is kept (docs/configuration.md)."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from ledger import history
+from reconcile.models import Drift, Finding, ReconciliationChunk
+
+
+def delete_what_is_old() -> None:
+    """Delete history and drift older than HISTORY_DAYS, and findings and chunks of runs older than REPORT_DAYS. Runs
+    with their counts stay, and so does what every balance was HISTORY_DAYS ago. Must not be called inside a
+    transaction."""
+    now = timezone.now()
+    history.prune(now - timedelta(days=settings.HISTORY_DAYS))
+    Drift.objects.filter(run__finished_at__lt=now - timedelta(days=settings.HISTORY_DAYS)).delete()
+    old = {"run__finished_at__lt": now - timedelta(days=settings.REPORT_DAYS)}
+    Finding.objects.filter(**old).delete()
+    ReconciliationChunk.objects.filter(**old, drift=None).delete()

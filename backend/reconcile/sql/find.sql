@@ -1,0 +1,139 @@
+-- Writes down what a run leaves for people to look at: its findings (docs/night.md says what each means). Balances are
+-- those that are stored, since the run has just compared and repaired them; which rule made an item overdrawn, and its
+-- pool, is what expected.sql says of the licenses of an array.
+WITH expected AS MATERIALIZED (
+    /* include expected.sql */
+), held AS (
+    SELECT
+        license.id AS license_id,
+        license.license_number,
+        license.license_expiry_date,
+        balance.balance_cif,
+        balance.overdrawn_cif,
+        balance.credit_cif,
+        balance.is_null,
+        balance.is_expired,
+        license.license_expiry_date >= %(today)s::date
+            AND license.license_expiry_date <= %(today)s::date + %(soon_days)s AS is_expiring
+    FROM license_license AS license
+    JOIN ledger_licensebalance AS balance ON balance.license_id = license.id
+), found AS (
+    SELECT
+        'expired' AS kind, license_id, NULL::integer AS serial_number, balance_cif AS amount,
+        NULL::numeric AS quantity, '{}'::jsonb AS details
+    FROM held
+    WHERE license_expiry_date >= %(last_business_date)s AND license_expiry_date < %(today)s
+    UNION ALL
+    SELECT 'expiring', license_id, NULL, balance_cif, NULL, '{}'
+    FROM held
+    WHERE is_expiring AND NOT is_null
+    UNION ALL
+    SELECT 'newly null', held.license_id, NULL, held.balance_cif, NULL,
+        jsonb_build_object('previous_balance_cif', earlier.previous_balance_cif::text)
+    FROM (
+        -- the first change since the last night tells what the balance was then
+        SELECT DISTINCT ON (license_id) license_id, was_null, previous_balance_cif
+        FROM ledger_balancehistory
+        WHERE changed_at >= %(since)s
+        ORDER BY license_id, id
+    ) AS earlier
+    JOIN held ON held.license_id = earlier.license_id
+    WHERE held.is_null AND NOT coalesce(earlier.was_null, held.credit_cif = 0)
+    UNION ALL
+    SELECT 'overdrawn', license_id, NULL, overdrawn_cif, NULL, '{}'
+    FROM held
+    WHERE overdrawn_cif > 0
+    UNION ALL
+    SELECT 'overdrawn', expected.license_id, item.serial_number,
+        -- a value of its own; by any other rule it is the license that is overdrawn, or a restriction
+        CASE WHEN expected.value_rule = 'own value' THEN nullif(expected.overdrawn_value, 0) END,
+        nullif(expected.overdrawn_quantity, 0),
+        jsonb_build_object('unit', item.unit)
+    FROM expected
+    JOIN license_importitem AS item ON item.id = expected.import_item_id
+    WHERE expected.overdrawn_quantity > 0 OR (expected.overdrawn_value > 0 AND expected.value_rule = 'own value')
+    UNION ALL
+    SELECT 'restriction overused', expected.license_id, NULL, expected.overdrawn_value, NULL,
+        jsonb_build_object(
+            'norm', expected.pool_norm,
+            'percentage', expected.pool_percentage::text,
+            'limit', expected.pool_limit::text,
+            'used', expected.pool_used::text,
+            'serial_numbers', jsonb_agg(item.serial_number ORDER BY item.serial_number)
+        )
+    FROM expected
+    JOIN license_importitem AS item ON item.id = expected.import_item_id
+    WHERE expected.value_rule = 'restricted' AND expected.overdrawn_value > 0
+    GROUP BY expected.license_id, expected.pool_norm, expected.pool_percentage, expected.pool_limit,
+        expected.pool_used, expected.overdrawn_value
+    UNION ALL
+    SELECT 'quarantined', license_id, NULL, NULL, NULL,
+        jsonb_build_object('error', error, 'attempts', attempts, 'first_failed_at', first_failed_at)
+    FROM ledger_quarantine
+    UNION ALL
+    SELECT 'norm unknown', license_id, NULL, balance_cif, NULL, '{}'
+    FROM held
+    WHERE NOT is_null AND NOT is_expired
+        AND NOT EXISTS (
+            SELECT FROM license_exportitem AS export
+            WHERE export.license_id = held.license_id AND export.norm_id IS NOT NULL
+        )
+    UNION ALL
+    SELECT 'disputed', item.license_id, item.serial_number, line.cif_fc, line.quantity,
+        jsonb_build_object(
+            'bill_of_entry_id', bill.id,
+            'bill_of_entry', bill.number,
+            'date', bill.date,
+            'port', port.code,
+            'disputed_since', line.disputed_since,
+            'unit', item.unit
+        )
+    FROM ledger_billofentryline AS line
+    JOIN license_importitem AS item ON item.id = line.import_item_id
+    JOIN ledger_billofentry AS bill ON bill.id = line.bill_of_entry_id
+    LEFT JOIN license_port AS port ON port.id = bill.port_id
+    WHERE line.disputed_since IS NOT NULL AND line.transaction_type = 'D'
+    UNION ALL
+    SELECT 'released without a debit', item.license_id, item.serial_number, line.cif_fc, line.quantity,
+        jsonb_build_object(
+            'allotment_id', line.allotment_id,
+            'company', coalesce(nullif(company.name, ''), company.iec),
+            'bills_of_entry', released.bills_of_entry,
+            'unit', item.unit
+        )
+    FROM ledger_allotmentline AS line
+    JOIN license_importitem AS item ON item.id = line.import_item_id
+    JOIN ledger_allotment AS allotment ON allotment.id = line.allotment_id
+    JOIN license_company AS company ON company.id = allotment.company_id
+    JOIN LATERAL (
+        SELECT jsonb_agg(bill.number ORDER BY bill.number) AS bills_of_entry
+        FROM ledger_allotment_bills_of_entry AS link
+        JOIN ledger_billofentry AS bill ON bill.id = link.billofentry_id
+        WHERE link.allotment_id = line.allotment_id
+    ) AS released ON released.bills_of_entry IS NOT NULL
+    WHERE (line.cif_fc > 0 OR line.quantity > 0) AND NOT EXISTS (
+        SELECT FROM ledger_allotment_bills_of_entry AS link
+        JOIN ledger_billofentryline AS debit
+            ON debit.bill_of_entry_id = link.billofentry_id
+            AND debit.import_item_id = line.import_item_id
+            AND debit.transaction_type = 'D'
+        WHERE link.allotment_id = line.allotment_id
+    )
+), written AS (
+    INSERT INTO reconcile_finding (
+        run_id, kind, license_id, license_number, serial_number, currency, expiry_date, amount, quantity, details
+    )
+    SELECT
+        %(run_id)s, found.kind, found.license_id, coalesce(license.license_number, ''), found.serial_number,
+        coalesce(license.currency, ''), license.license_expiry_date, found.amount, found.quantity, found.details
+    FROM found
+    LEFT JOIN license_license AS license ON license.id = found.license_id
+    RETURNING kind
+)
+UPDATE reconcile_reconciliationrun AS run
+SET finding_counts = counted.by_kind
+FROM (
+    SELECT coalesce(jsonb_object_agg(kind, number), '{}') AS by_kind
+    FROM (SELECT kind, count(*) AS number FROM written GROUP BY kind) AS each_kind
+) AS counted
+WHERE run.id = %(run_id)s
