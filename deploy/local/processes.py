@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +14,17 @@ STOP_SECONDS = 20
 
 
 @contextmanager
-def celery(*arguments: str, log: str, folder: Path = CHECKOUT / ".local") -> Iterator[subprocess.Popen[bytes]]:
-    """`celery -A lmanagement …`, from backend/, with its output in a log file of `folder`."""
+def celery(
+    *arguments: str, log: str, folder: Path = CHECKOUT / ".local", environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`celery -A lmanagement …`, from backend/, with its output in a log file of `folder`. It finds the environment in
+    its own, besides what everybody does."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / log).open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "lmanagement", *arguments],
             cwd=BACKEND,
+            env={**os.environ, **(environment or {})},
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

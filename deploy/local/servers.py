@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,23 +52,26 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers(instance_folder: Path, *, is_durable: bool = True) -> Iterator[Servers]:
-    """Both servers, with their data in the folder, which is made if need be and locked while they run.
+def servers(
+    instance_folder: Path, *, is_durable: bool = True, environment: Mapping[str, str] | None = None
+) -> Iterator[Servers]:
+    """Both servers, with their data in the folder, which is made if need be and locked while they run. They find the
+    environment in theirs, besides what everybody does.
 
     Raises ServerError when the instance is running already or when a server is not found or does not start.
     """
     with (
         _locked(instance_folder) as lock,
-        PostgresServer(instance_folder, lock, is_durable=is_durable) as postgres,
-        RedisServer(instance_folder, lock, is_durable=is_durable) as redis,
+        PostgresServer(instance_folder, lock, is_durable=is_durable, environment=environment) as postgres,
+        RedisServer(instance_folder, lock, is_durable=is_durable, environment=environment) as redis,
     ):
         yield Servers(postgres.url, redis.url, postgres, redis)
 
 
 @contextlib.contextmanager
-def temporary_servers() -> Iterator[Servers]:
+def temporary_servers(*, environment: Mapping[str, str] | None = None) -> Iterator[Servers]:
     """Both servers, in a new folder that is removed at the end. A commit survives a killed server, but no power cut."""
-    with _temporary_folder() as folder, servers(folder, is_durable=False) as live:
+    with _temporary_folder() as folder, servers(folder, is_durable=False, environment=environment) as live:
         yield live
 
 

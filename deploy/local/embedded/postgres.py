@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,8 +24,10 @@ class PostgresServer(Server):
     # A server whose keeper was killed needs a moment to end.
     passing_troubles = ("pre-existing shared memory block",)
 
-    def __init__(self, folder: Path, lock: int, *, is_durable: bool) -> None:
-        super().__init__(folder, lock)
+    def __init__(
+        self, folder: Path, lock: int, *, is_durable: bool, environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(folder, lock, environment)
         self.bindir = find_postgres_bindir()
         self.data = folder / "data"
         self._password_path = folder / "postgres.password"
@@ -60,7 +63,14 @@ class PostgresServer(Server):
             initdb.append("--no-sync")
         for user in WAYS_AROUND_ROOT if os.geteuid() == 0 else ("same",):
             shutil.rmtree(new, ignore_errors=True)
-            keeper = start_keeper(initdb, log_path, self._lock, stop_signals="SIGTERM,SIGKILL", user=user)
+            keeper = start_keeper(
+                initdb,
+                log_path,
+                self._lock,
+                stop_signals="SIGTERM,SIGKILL",
+                user=user,
+                environment=self._environment,
+            )
             try:
                 status = keeper.wait()
             finally:

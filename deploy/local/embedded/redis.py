@@ -1,6 +1,7 @@
 """A private Redis."""
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,8 +18,10 @@ class RedisServer(Server):
     name = "Redis"
     stop_signals = "SIGTERM,SIGKILL"
 
-    def __init__(self, folder: Path, lock: int, *, is_durable: bool) -> None:
-        super().__init__(folder, lock)
+    def __init__(
+        self, folder: Path, lock: int, *, is_durable: bool, environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(folder, lock, environment)
         self._program = find_redis_server()
         self._password = get_password(folder / "redis.password")
         self._is_durable = is_durable

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, ClassVar, Self, cast
 
@@ -32,13 +33,15 @@ class Server(ABC):
     stop_signals: ClassVar[str]
     passing_troubles: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, folder: Path, lock: int) -> None:
-        """The folder is the instance's; the lock on it, a file descriptor, is held until the keeper has ended too."""
+    def __init__(self, folder: Path, lock: int, environment: Mapping[str, str] | None = None) -> None:
+        """The folder is the instance's; the lock on it, a file descriptor, is held until the keeper has ended too. The
+        environment is what keeper and server find in theirs, besides what everybody does."""
         self.folder = folder
         self.log_path = folder / f"{self.name.lower()}.log"
         self.port = 0
         self.pid = 0  # of the server itself, while it runs
         self._lock = lock
+        self._environment = environment
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -104,7 +107,12 @@ class Server(ABC):
     def _start_once(self, deadline: float) -> bool:
         """False when the server ended by itself before it answered."""
         self._keeper = start_keeper(
-            self._get_command(), self.log_path, self._lock, stop_signals=self.stop_signals, user=self._get_user()
+            self._get_command(),
+            self.log_path,
+            self._lock,
+            stop_signals=self.stop_signals,
+            user=self._get_user(),
+            environment=self._environment,
         )
         self.pid = int(cast("IO[bytes]", self._keeper.stdout).readline() or 0)
         while self._keeper.poll() is None:
@@ -131,17 +139,23 @@ class Server(ABC):
 
 
 def start_keeper(
-    command: list[str], log_path: Path, lock: int, *, stop_signals: str, user: str
+    command: list[str],
+    log_path: Path,
+    lock: int,
+    *,
+    stop_signals: str,
+    user: str,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Runs the command under a keeper, in the log's folder, in a session of its own: Ctrl-C is not for servers."""
     # PG* would change what PostgreSQL does, and a locale that is not installed keeps either server from starting.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     keeper = [sys.executable, "-I", "-S", str(KEEPER), "--user", user, "--stop-signals", stop_signals, "--"]
     with log_path.open("ab") as log:
         return subprocess.Popen(
             [*keeper, *command],
             cwd=log_path.parent,
-            env={**environment, "LC_ALL": "C"},
+            env={**inherited, "LC_ALL": "C", **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
