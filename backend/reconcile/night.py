@@ -15,7 +15,6 @@ from django.db.models import F
 from django.utils import timezone
 
 from ledger.engine import recompute
-from license.clock import business_date
 from reconcile.audit import Cause, Difference, audit
 from reconcile.guard import trigger_faults
 from reconcile.mail import mail_what_is_due
@@ -44,6 +43,13 @@ class Chunk:
 def active_run() -> ReconciliationRun | None:
     """The run that is not over, if there is one."""
     return ReconciliationRun.objects.filter(status=RunStatus.RUNNING).first()
+
+
+def business_date() -> date:
+    """The business date by PostgreSQL's clock, by which flags turn. By another one that is ahead of it, the night would
+    begin before that midnight, turn no flag, and count as done."""
+    day: date = queries.column("business_date")[0]
+    return day
 
 
 def is_owed(today: date) -> bool:

@@ -115,7 +115,7 @@ def moved_servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
         pytest.skip(why)
     clock.put(datetime(2026, 11, 1, tzinfo=UTC))
     with (
-        temporary_servers(environment=clock.environment) as live,
+        temporary_servers(environment=clock.environment_of_servers) as live,
         psycopg.connect(live.database_url, autocommit=True) as connection,
     ):
         environment = {

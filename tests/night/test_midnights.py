@@ -22,7 +22,9 @@ FOUND = """
     FROM reconcile_drift JOIN reconcile_reconciliationrun AS run ON run.id = run_id ORDER BY run_id, license_number
 """
 
-WAITS_FOR_A_BALANCE = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%stored balances%'"
+WAITS_FOR_A_BALANCE = """
+    SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%stored balances%'
+"""
 
 # the last day of a license, and the day after
 LAST_DAYS = [
@@ -124,6 +126,25 @@ def computed_on(world: World) -> dict[str, tuple[bool, date]]:
         "FROM ledger_licensebalance JOIN license_license AS license ON license.id = license_id"
     )
     return {number: (is_expired, day) for number, is_expired, day in rows}
+
+
+def test_a_database_whose_clock_is_behind_does_not_lose_the_night(world: World) -> None:
+    """Flags turn at PostgreSQL's midnight. A night that began before that, by the clock of whoever begins it, would
+    turn none, and would have been."""
+    last_day = date(2027, 4, 30)
+    next_day = last_day + timedelta(days=1)
+    world.clock.put(utc(last_day, "12:00"))
+    world.add_license("1", last_day)
+    world.manage("drain_changes")
+    world.manage("sync_licenses", "--scheduled")
+    ours = utc(last_day, "18:30:00")
+    world.clock.put(ours, servers_lag=timedelta(minutes=5))
+    world.manage("sync_licenses", "--scheduled")
+    assert world.expired() == []
+    world.clock.put(ours + timedelta(minutes=5), servers_lag=timedelta(minutes=5))
+    world.manage("sync_licenses", "--scheduled")
+    assert world.expired() == ["1"]
+    assert [(run[0], run[5]) for run in world.sql(RUNS)] == [(last_day, 0), (next_day, 1)]
 
 
 def test_a_night_that_nobody_ran_is_reported_a_day_later_and_made_up_once(world: World, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from ledger.engine import recompute
 from ledger.models import Quarantine
-from license.clock import INDIA, business_date
+from license.clock import INDIA
 from license.formats import as_license_number, day, grouped
 from license.models import License
 from license.progress import license_bar
@@ -61,8 +61,8 @@ class Command(BaseCommand):
             self._one(license, dry_run=dry_run, with_items=not no_items)
         elif dry_run:
             self._report(together(audit_all(trigger_faults(), batch_size)))
-        elif scheduled and not night.is_owed(business_date()) and not night.active_run():
-            self.stdout.write(f"The night of {day(business_date())} has been.")
+        elif scheduled and not night.is_owed(night.business_date()) and not night.active_run():
+            self.stdout.write(f"The night of {day(night.business_date())} has been.")
         else:
             self._all(batch_size, is_scheduled=scheduled, is_without_items=no_items)
 
@@ -85,7 +85,7 @@ class Command(BaseCommand):
         self.stdout.write(f"License {number} is recomputed.")
 
     def _all(self, batch_size: int, *, is_scheduled: bool, is_without_items: bool) -> None:
-        is_night = is_scheduled or night.is_owed(business_date())
+        is_night = is_scheduled or night.is_owed(night.business_date())
         trigger = RunTrigger.NIGHT if is_night and not is_without_items else RunTrigger.MANUAL
         run = night.start(trigger, batch_size=batch_size, is_without_items=is_without_items)
         if run is None:
