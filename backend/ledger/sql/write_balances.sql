@@ -138,7 +138,6 @@ WITH expected AS MATERIALIZED (
             asked.license_id, false, false, change.source, change.created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM unnest(%(change_ids)s::bigint[], %(change_license_ids)s::bigint[]) AS asked (change_id, license_id)
         JOIN ledger_licensechange AS change ON change.id = asked.change_id
-        WHERE asked.license_id = ANY(%(license_ids)s::bigint[])
     ) AS part
     GROUP BY license_id
     HAVING bool_or(is_written)
