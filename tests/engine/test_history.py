@@ -182,7 +182,10 @@ def test_nobody_but_the_engine_writes_history(license: License) -> None:
     assert remembered() == [(1000, 600, ["ledger_billofentryline"])]
 
 
-def test_pruning_keeps_what_every_balance_was_at_that_moment(license: License, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, history.AT_ONCE])
+def test_pruning_keeps_what_every_balance_was_at_that_moment(
+    license: License, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = License.objects.create(license_number="0310000002", license_date="2026-01-01")
     for value in (100, 200, 300, 400):
         debit(license, value)
@@ -199,7 +202,7 @@ def test_pruning_keeps_what_every_balance_was_at_that_moment(license: License, m
             now,
             other.pk,
         )
-    monkeypatch.setattr(history, "AT_ONCE", 1)
+    monkeypatch.setattr(history, "AT_ONCE", at_once)
     assert history.prune(now - timedelta(days=15)) == 3
     assert [(row.license_id, row.balance_cif) for row in BalanceHistory.objects.order_by("license_id", "id")] == [
         (license.pk, 400),  # 20 days ago: what it was 15 days ago
