@@ -111,6 +111,14 @@ def drain(keys: Keys | None = None) -> Outcome:
     return outcome
 
 
+def sweep() -> Outcome:
+    """Work off every pending change, and try the quarantined licenses again whose time has come. Must not be called
+    inside a transaction."""
+    outcome = drain()
+    outcome.add(recompute(due_for_retry()))
+    return outcome
+
+
 def due_for_retry() -> list[int]:
     """The quarantined licenses whose next try is due."""
     return queries.column("due_for_retry")

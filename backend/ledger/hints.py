@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 FLUSH_AT_EXIT_SECONDS = 3.0
+EXPIRES_SECONDS = 60
 MOST_IDS = 1_000
 """A hint that would name more names nothing: it then means 'look at everything', which batches better."""
 
@@ -46,7 +47,7 @@ class _Sender:
             with self._lock:
                 self._lock.wait_for(lambda: self._waiting is not None)
                 keys, self._waiting, self._is_sending = self._waiting, None, True
-            is_sent = _send(keys or Keys())
+            is_sent = send(keys or Keys())
             with self._lock:
                 self._is_sending = False
                 self._lock.notify_all()
@@ -65,11 +66,14 @@ def _merged(waiting: Keys | None, keys: Keys) -> Keys:
     return merged if merged.count() <= MOST_IDS else Keys()
 
 
-def _send(keys: Keys) -> bool:
+def send(keys: Keys) -> bool:
+    """Send a hint here and now, which may take seconds if the broker hangs. False: it did not take it. Raises nothing.
+
+    One that no worker takes soon is worth nothing: the sweep has been there by then, and messages must not pile up."""
     from ledger.tasks import recompute
 
     try:
-        recompute.apply_async(kwargs={"keys": keys.as_message()}, retry=False)
+        recompute.apply_async(kwargs={"keys": keys.as_message()}, retry=False, expires=EXPIRES_SECONDS)
     except Exception as error:  # noqa: BLE001 (kombu's, redis' and the socket's errors have no common base)
         logger.warning("no hint could be sent, changes wait for the sweep: %s: %s", type(error).__name__, error)
         return False

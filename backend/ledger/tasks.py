@@ -15,5 +15,4 @@ def recompute(keys: dict[str, list[int]] | None = None) -> None:
 @shared_task(name="ledger.tasks.sweep", ignore_result=True)
 def sweep() -> None:
     """Find what no hint announced, and try licenses again whose quarantine is over."""
-    engine.drain()
-    engine.recompute(engine.due_for_retry())
+    engine.sweep()

@@ -6,4 +6,5 @@ SELECT DISTINCT {named_by}, TG_TABLE_NAME, TG_OP FROM (
     UNION ALL
     (SELECT {columns} FROM new_rows EXCEPT SELECT {columns} FROM old_rows)
 ) AS changed ORDER BY 1;
+/* include wake_relay.sql */
 RETURN NULL;

@@ -1,0 +1,38 @@
+"""`manage.py relay`"""
+
+import signal
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from ledger import hints
+from ledger.keys import Keys
+from ledger.relay import Relay, run
+
+
+class Command(BaseCommand):
+    """Makes raw SQL and bulk writes near-real-time: without it they wait for the sweep."""
+
+    help = (
+        "Finds changes that no signal announced and hands them to the workers; works them off by itself while the "
+        "broker is away. Runs until it is told to stop; any number may run. It needs a session of its own: behind a "
+        "pooler in transaction mode, give it a DATABASE_URL that goes past it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--poll",
+            action="store_true",
+            help="never sleep until a writer notifies: look a few times a second, also when nothing happens",
+        )
+
+    def handle(self, *, poll: bool, **_: Any) -> None:
+        signal.signal(signal.SIGTERM, _stop)  # a batch that is cut off leaves all as it was
+        signal.signal(signal.SIGINT, _stop)
+        run(Relay(hand_over=lambda: hints.send(Keys()), is_sleepy=not poll))
+
+
+def _stop(*_: object) -> None:
+    sys.exit(0)

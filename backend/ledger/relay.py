@@ -1,0 +1,136 @@
+"""Finds changes that no signal announced, and hands them to the workers: raw SQL, bulk writes, lost messages.
+
+It looks at the outbox a few times a second, more often while something is there. A change that is still there at the
+next look was announced by nobody, or its message is lost or late: then one message tells a worker to look at
+everything, whatever the number of changes. What is not worked off soon after, and everything while the broker is away,
+the relay works off by itself.
+
+While the outbox is quiet it sleeps instead, and a writer's trigger wakes it by NOTIFY (sql/wake_relay.sql). That is
+spared while it is awake, so it costs busy writers nothing (docs/decisions/0008-relay.md).
+
+Any number may run: what one has handed over, another finds gone, or hands over once more.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from django.db import Error, connection
+
+from ledger import engine
+from ledger.sql import queries
+
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 0.03
+"""Between two looks while there is something to see. A signal's message is worked off within that time, mostly."""
+HANDED_SECONDS = 0.1
+"""After something was handed over: a worker needs a moment."""
+QUIET_SECONDS = 0.25
+"""The longest between two looks while nothing is there."""
+SLEEP_SECONDS = 5.0
+"""The longest sleep: then it looks, woken or not."""
+PATIENCE_SECONDS = 1.0
+"""How long what was handed over may wait for a worker; then the relay does it."""
+BROKER_PAUSE_SECONDS = 5.0
+"""How long a broker that failed is let alone."""
+MOST_SEEN = 1_000
+"""So many of the newest changes are told apart. Of a longer queue the rest is worked off with them."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """One relay. `look` does one look, and says how long to wait before the next.
+
+    `hand_over` sends one message and raises nothing: False where the broker did not take it. With `is_sleepy` False it
+    never sleeps, and so no writer ever notifies.
+    """
+
+    hand_over: Callable[[], bool]
+    is_sleepy: bool = True
+    clock: Callable[[], float] = time.monotonic  # not money: seconds
+    _seen: set[int] = field(default_factory=set)
+    """What was there at the last look."""
+    _handed: dict[int, float] = field(default_factory=dict)  # not money: seconds
+    """When each change that is still there was handed over, or last worked at."""
+    _broker_rests_until: float = 0  # not money: seconds
+    _wait_seconds: float = BUSY_SECONDS
+    _is_asleep: bool = False
+
+    def arrive(self) -> None:
+        """Begin with a new connection: look at everything once, whatever was known."""
+        queries.execute("relay_arrives")
+        self._seen.clear()
+        self._handed.clear()
+        self._is_asleep = False
+        self._wait_seconds = BUSY_SECONDS
+        self._work()
+
+    def look(self) -> float:  # not money: seconds
+        """Look at the outbox once, and do what is to be done. How many seconds to wait, or to be asleep."""
+        if self._is_asleep:
+            queries.rows("relay_wakes")
+            self._is_asleep = False
+        there = set(queries.column("newest_changes", at_most=MOST_SEEN))
+        self._handed = {change: when for change, when in self._handed.items() if change in there}
+        overdue = there & self._seen
+        self._seen = there
+        if overdue - self._handed.keys():
+            self._relay(overdue)
+            return HANDED_SECONDS
+        if any(self.clock() - when > PATIENCE_SECONDS for when in self._handed.values()):
+            self._work()
+            self._handed = dict.fromkeys(self._handed, self.clock())
+        self._wait_seconds = BUSY_SECONDS if there - self._handed.keys() else min(2 * self._wait_seconds, QUIET_SECONDS)
+        if self.is_sleepy and not there and self._wait_seconds == QUIET_SECONDS:
+            return self._fall_asleep()
+        return self._wait_seconds
+
+    def _relay(self, overdue: set[int]) -> None:
+        """Hand these over, and with them whatever else there is."""
+        self._handed |= dict.fromkeys(overdue, self.clock())
+        if self.clock() >= self._broker_rests_until:
+            if self.hand_over():
+                return
+            self._broker_rests_until = self.clock() + BROKER_PAUSE_SECONDS
+        self._work()
+
+    def _work(self) -> None:
+        outcome = engine.sweep()
+        if outcome.changes or outcome.recomputed:
+            logger.info("worked off %s changes of %s licenses", outcome.changes, outcome.recomputed)
+
+    def _fall_asleep(self) -> float:  # not money: seconds
+        """Sleep, unless somebody writes just now; what was committed before the lock was had is seen at once."""
+        [self._is_asleep] = queries.column("relay_sleeps")
+        if not self._is_asleep:
+            return QUIET_SECONDS
+        self._seen = set(queries.column("newest_changes", at_most=MOST_SEEN))
+        return BUSY_SECONDS if self._seen else SLEEP_SECONDS
+
+
+def run(relay: Relay) -> NoReturn:
+    """Look for ever. A lost connection, or a database that refuses, is waited for, and everything is looked at
+    again."""
+    is_there, pause_seconds = False, BUSY_SECONDS
+    while True:
+        try:
+            if not is_there:
+                connection.close()
+                relay.arrive()
+                is_there, pause_seconds = True, BUSY_SECONDS
+                logger.info("the relay is up")
+            _wait(relay.look())
+        except Error as error:
+            logger.warning("the relay starts again: %s", str(error).partition("\n")[0])
+            is_there = False
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, SLEEP_SECONDS)
+
+
+def _wait(seconds: float) -> None:  # not money: seconds
+    """Wait, or until a writer notifies."""
+    with connection.wrap_database_errors:
+        list(connection.connection.notifies(timeout=seconds, stop_after=1))
