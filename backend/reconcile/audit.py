@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.db import transaction
+
 from reconcile.guard import TriggerFault
 from reconcile.sql import queries
 
@@ -96,7 +98,9 @@ def audit(license_ids: Sequence[int], faults: Sequence[TriggerFault]) -> Audit:
     Guarantees no false alarm under any load of writers and engines: facts, balances and outbox are seen in one
     snapshot, in which a license that no change means has the balances of its facts (G2).
     """
-    rows = queries.dicts("audit", license_ids=list(license_ids), today=None)
+    with transaction.atomic():
+        queries.execute("begin_audit")
+        rows = queries.dicts("audit", license_ids=list(license_ids), today=None)
     total = rows[0]
     rows = [row for row in rows if row["field"] is not None]
     sums_of: dict[int, frozenset[str]] = defaultdict(frozenset)

@@ -21,8 +21,10 @@ from ledger.engine import drain, recompute
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
+from license.queries import Queries
 from reconcile.audit import Cause, audit_all, together
 from reconcile.guard import trigger_faults
+from reconcile.sql import queries
 from tests.conftest import assert_balances_follow_facts, one, sql
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -321,6 +323,19 @@ def test_the_audit_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="read-only transaction"):
         call_command("audit_drift")
     assert one("SELECT min(cif_fc) FROM license_exportitem") == 1000
+
+
+def test_the_plan_of_an_audit_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def dicts(name: str, **parameters: Any) -> list[dict[str, Any]]:
+        seen.append((name, one("SELECT current_setting('jit')")))
+        return Queries.dicts(queries, name, **parameters)
+
+    monkeypatch.setattr(queries, "dicts", dicts)
+    together(audit_all([]))
+    assert seen == [("audit", "off")]
+    assert one("SELECT current_setting('jit')") == one("SELECT reset_val FROM pg_settings WHERE name = 'jit'")
 
 
 SECONDS_OF_LOAD = 8
