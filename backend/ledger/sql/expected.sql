@@ -5,8 +5,9 @@
 -- a license without import items. Numbers are exact and unconstrained: what does not fit its column fails where it is
 -- stored, not here.
 --
--- It is one pass of sorts and windows on purpose: no part is read twice, since two readings of one CTE are joined
--- without statistics, in nested loops (docs/decisions/0005-expected-in-one-pass.md).
+-- It is one pass from the licenses down on purpose: LATERAL with a sum, a window or OFFSET 0 is a look-up by index for
+-- each row, which no planner without statistics makes a join of whole tables, and no part is read twice
+-- (docs/decisions/0005-expected-in-one-pass.md).
 SELECT DISTINCT ON (license_id, import_item_id)
     license_id,
     credit_cif,
@@ -86,71 +87,65 @@ FROM (
                 restriction.percentage AS name_percentage,
                 coalesce(nullif(item.sheet_percentage, 0), restriction.percentage) AS pool_percentage
             FROM license_license AS license
-            LEFT JOIN (
-                SELECT license_id, sum(cif_fc) AS cif_fc
-                FROM license_exportitem
-                WHERE %(license_ids)s::bigint[] IS NULL OR license_id = ANY(%(license_ids)s::bigint[])
-                GROUP BY license_id
-            ) AS credit ON credit.license_id = license.id
-            LEFT JOIN (
+            CROSS JOIN LATERAL (
+                SELECT sum(cif_fc) AS cif_fc FROM license_exportitem WHERE license_id = license.id
+            ) AS credit
+            LEFT JOIN LATERAL (
                 SELECT
-                    debited.*,
-                    coalesce(allotted.quantity, 0) AS allotted_quantity,
-                    coalesce(allotted.value, 0) AS allotted_value,
-                    sum(debited.debited_value) OVER of_license AS debited_cif,
-                    sum(allotted.value) OVER of_license AS allotted_cif,
-                    count(*) OVER of_license AS items,
-                    count(*) FILTER (
-                        WHERE debited.serial_number <> 1 AND (debited.cif_fc <> 0 OR debited.cif_inr <> 0)
-                    ) OVER of_license AS others_with_value,
-                    sum(debited.debited_value + coalesce(allotted.value, 0))
-                        OVER (PARTITION BY debited.license_id, debited.sheet_percentage) AS sheet_used
-                FROM (
-                    SELECT
-                        i.id,
-                        i.license_id,
-                        i.serial_number,
-                        i.quantity,
-                        i.cif_fc,
-                        i.cif_inr,
-                        i.restriction_percentage AS sheet_percentage,
-                        coalesce(sum(line.quantity), 0) AS debited_quantity,
-                        coalesce(sum(line.cif_fc), 0) AS debited_value
-                    FROM license_importitem AS i
-                    LEFT JOIN ledger_billofentryline AS line
-                        ON line.import_item_id = i.id AND line.transaction_type = 'D'
-                    WHERE %(license_ids)s::bigint[] IS NULL OR i.license_id = ANY(%(license_ids)s::bigint[])
-                    GROUP BY i.id
+                    i.id,
+                    i.serial_number,
+                    i.quantity,
+                    i.cif_fc,
+                    i.restriction_percentage AS sheet_percentage,
+                    debited.quantity AS debited_quantity,
+                    debited.value AS debited_value,
+                    allotted.quantity AS allotted_quantity,
+                    allotted.value AS allotted_value,
+                    sum(debited.value) OVER () AS debited_cif,
+                    sum(allotted.value) OVER () AS allotted_cif,
+                    count(*) OVER () AS items,
+                    count(*) FILTER (WHERE i.serial_number <> 1 AND (i.cif_fc <> 0 OR i.cif_inr <> 0)) OVER ()
+                        AS others_with_value,
+                    sum(debited.value + allotted.value) OVER (PARTITION BY i.restriction_percentage) AS sheet_used
+                FROM license_importitem AS i
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(sum(line.quantity), 0) AS quantity, coalesce(sum(line.cif_fc), 0) AS value
+                    FROM ledger_billofentryline AS line
+                    WHERE line.import_item_id = i.id AND line.transaction_type = 'D'
                 ) AS debited
-                LEFT JOIN (
-                    SELECT line.import_item_id, sum(line.quantity) AS quantity, sum(line.cif_fc) AS value
-                    FROM license_importitem AS i
-                    JOIN ledger_allotmentline AS line ON line.import_item_id = i.id
-                    WHERE (%(license_ids)s::bigint[] IS NULL OR i.license_id = ANY(%(license_ids)s::bigint[]))
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(sum(line.quantity), 0) AS quantity, coalesce(sum(line.cif_fc), 0) AS value
+                    FROM ledger_allotmentline AS line
+                    WHERE line.import_item_id = i.id
                         -- linked to any bill of entry, an allotment is released whole
                         AND NOT EXISTS (
                             SELECT FROM ledger_allotment_bills_of_entry AS link
                             WHERE link.allotment_id = line.allotment_id
+                            OFFSET 0
                         )
-                    GROUP BY line.import_item_id
-                ) AS allotted ON allotted.import_item_id = debited.id
-                WINDOW of_license AS (PARTITION BY debited.license_id)
-            ) AS item ON item.license_id = license.id
+                ) AS allotted
+                WHERE i.license_id = license.id
+            ) AS item ON true
             LEFT JOIN LATERAL (
-                -- the pools that the item's names put it in, each once; LATERAL, an index look-up for each item: joined
-                -- as a set its size is guessed far too small, and the join becomes a nested loop over all pairs
+                -- the pools that the item's names put it in, each once
                 SELECT DISTINCT norm.id AS norm_id, norm.code AS norm, name.restriction_percentage AS percentage
-                FROM license_importitem_item_names AS link
-                JOIN license_itemname AS name ON name.id = link.itemname_id
-                JOIN license_sionnorm AS norm ON norm.id = name.sion_norm_id
-                WHERE link.importitem_id = item.id
-                    AND item.sheet_percentage IS NULL
+                FROM (
+                    SELECT itemname_id FROM license_importitem_item_names WHERE importitem_id = item.id OFFSET 0
+                ) AS link
+                CROSS JOIN LATERAL (
+                    SELECT sion_norm_id, restriction_percentage FROM license_itemname WHERE id = link.itemname_id OFFSET 0
+                ) AS name
+                CROSS JOIN LATERAL (
+                    SELECT id, code FROM license_sionnorm WHERE id = name.sion_norm_id OFFSET 0
+                ) AS norm
+                WHERE item.sheet_percentage IS NULL
                     AND name.restriction_percentage > 0
                     AND license.notification_number <> '098/2009'
                     AND license.purchase_status <> 'CO'
                     AND EXISTS (
                         SELECT FROM license_exportitem AS export
                         WHERE export.license_id = license.id AND export.norm_id = norm.id
+                        OFFSET 0
                     )
             ) AS restriction ON true
             WHERE %(license_ids)s::bigint[] IS NULL OR license.id = ANY(%(license_ids)s::bigint[])
