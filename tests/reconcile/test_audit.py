@@ -338,6 +338,26 @@ def test_the_plan_of_an_audit_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -
     assert one("SELECT current_setting('jit')") == one("SELECT reset_val FROM pg_settings WHERE name = 'jit'")
 
 
+def test_the_next_licenses_are_those_with_a_fact_or_a_balance() -> None:
+    """Licenses 3, 4, 7; a balance is left of licenses 1, 2, 5, 6, 8 and 9."""
+    with unguarded():
+        sql("UPDATE license_license SET id = id + 2")
+        sql("INSERT INTO license_license (id, license_number, license_date) VALUES (7, '0310000007', '2026-01-01')")
+        for license_id in (5, 6, 8):
+            sql("INSERT INTO ledger_licensebalance SELECT %s, credit_cif, debited_cif, allotted_cif, balance_cif, "
+                "overdrawn_cif, is_null, is_expired, computed_at, computed_xid, rule_version, seal "
+                "FROM ledger_licensebalance WHERE license_id = 1", license_id)  # fmt: skip
+        sql("UPDATE ledger_importitembalance SET license_id = 9 WHERE import_item_id = 2")
+    for at_once in range(1, 11):
+        after, seen = 0, []
+        while batch := queries.column("next_licenses", after=after, at_most=at_once):
+            assert len(batch) <= at_once
+            assert at_once == len(batch) or batch[-1] == 9
+            seen += batch
+            after = batch[-1]
+        assert seen == list(range(1, 10)), at_once
+
+
 SECONDS_OF_LOAD = 8
 AUDITS = 20
 

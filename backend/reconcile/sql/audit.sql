@@ -127,6 +127,7 @@ SELECT
     EXISTS (
         SELECT FROM ledger_importitembalance AS left_over
         WHERE left_over.license_id = difference.license_id
+        OFFSET 0 -- a look-up; without it, all item balances are read into a hash table, for a single license too
     ) AS has_item_rows,
     -- of its fact rows, the newest writer, as far as rows tell: a deleted row tells nothing
     greatest_fact.xid >= stored.computed_xid::text::bigint AS has_newer_fact
@@ -134,9 +135,16 @@ FROM total
 LEFT JOIN difference ON true
 LEFT JOIN pending ON pending.license_id = difference.license_id
 LEFT JOIN ledger_quarantine AS quarantine ON quarantine.license_id = difference.license_id
-LEFT JOIN license_license AS license ON license.id = difference.license_id
-LEFT JOIN license_importitem AS item ON item.id = difference.import_item_id
-LEFT JOIN ledger_licensebalance AS stored ON stored.license_id = difference.license_id
+-- each LATERAL with OFFSET 0, here and below, is a look-up by index, whatever the statistics say
+LEFT JOIN LATERAL (
+    SELECT license_number, license_expiry_date FROM license_license WHERE id = difference.license_id OFFSET 0
+) AS license ON true
+LEFT JOIN LATERAL (
+    SELECT serial_number FROM license_importitem WHERE id = difference.import_item_id OFFSET 0
+) AS item ON true
+LEFT JOIN LATERAL (
+    SELECT computed_at, computed_xid FROM ledger_licensebalance WHERE license_id = difference.license_id OFFSET 0
+) AS stored ON true
 LEFT JOIN LATERAL (
     -- xmin has 32 bits: the newest 64-bit id that ends in them and is not in the future
     SELECT max(now_xid.id - ((now_xid.id - fact.xid) & 4294967295)) AS xid
@@ -145,27 +153,32 @@ LEFT JOIN LATERAL (
         UNION ALL
         SELECT xmin::text::bigint FROM license_exportitem WHERE license_id = difference.license_id
         UNION ALL
-        SELECT i.xmin::text::bigint FROM license_importitem AS i WHERE i.license_id = difference.license_id
-        UNION ALL
-        SELECT x.xmin::text::bigint FROM license_importitem AS i
-        JOIN ledger_billofentryline AS x ON x.import_item_id = i.id WHERE i.license_id = difference.license_id
-        UNION ALL
-        SELECT x.xmin::text::bigint FROM license_importitem AS i
-        JOIN ledger_allotmentline AS x ON x.import_item_id = i.id WHERE i.license_id = difference.license_id
-        UNION ALL
-        SELECT link.xmin::text::bigint FROM license_importitem AS i
-        JOIN ledger_allotmentline AS x ON x.import_item_id = i.id
-        JOIN ledger_allotment_bills_of_entry AS link ON link.allotment_id = x.allotment_id
-        WHERE i.license_id = difference.license_id
-        UNION ALL
-        SELECT link.xmin::text::bigint FROM license_importitem AS i
-        JOIN license_importitem_item_names AS link ON link.importitem_id = i.id
-        WHERE i.license_id = difference.license_id
-        UNION ALL
-        SELECT name.xmin::text::bigint FROM license_importitem AS i
-        JOIN license_importitem_item_names AS link ON link.importitem_id = i.id
-        JOIN license_itemname AS name ON name.id = link.itemname_id
-        WHERE i.license_id = difference.license_id
+        SELECT of_item.xid
+        FROM (SELECT id, xmin FROM license_importitem WHERE license_id = difference.license_id OFFSET 0) AS i
+        CROSS JOIN LATERAL (
+            SELECT i.xmin::text::bigint AS xid
+            UNION ALL
+            SELECT xmin::text::bigint FROM ledger_billofentryline WHERE import_item_id = i.id
+            UNION ALL
+            SELECT of_line.xid
+            FROM (SELECT allotment_id, xmin FROM ledger_allotmentline WHERE import_item_id = i.id OFFSET 0) AS line
+            CROSS JOIN LATERAL (
+                SELECT line.xmin::text::bigint AS xid
+                UNION ALL
+                SELECT xmin::text::bigint FROM ledger_allotment_bills_of_entry WHERE allotment_id = line.allotment_id
+                OFFSET 0
+            ) AS of_line
+            UNION ALL
+            SELECT of_link.xid
+            FROM (SELECT itemname_id, xmin FROM license_importitem_item_names WHERE importitem_id = i.id OFFSET 0) AS link
+            CROSS JOIN LATERAL (
+                SELECT link.xmin::text::bigint AS xid
+                UNION ALL
+                SELECT xmin::text::bigint FROM license_itemname WHERE id = link.itemname_id
+                OFFSET 0
+            ) AS of_link
+            OFFSET 0
+        ) AS of_item
     ) AS fact
 ) AS greatest_fact ON difference.license_id IS NOT NULL
 ORDER BY license.license_number, item.serial_number NULLS FIRST, difference.field

@@ -4,7 +4,7 @@ SELECT license_id FROM ledger_licensechange WHERE license_id IS NOT NULL
 UNION
 SELECT item.license_id
 FROM (
-    SELECT import_item_id AS id FROM ledger_licensechange
+    SELECT import_item_id AS id FROM ledger_licensechange WHERE import_item_id IS NOT NULL
     UNION
     SELECT line.import_item_id
     FROM ledger_licensechange AS change
@@ -14,7 +14,8 @@ FROM (
     FROM ledger_licensechange AS change
     JOIN license_importitem_item_names AS link ON link.itemname_id = change.item_name_id
 ) AS touched
-JOIN license_importitem AS item ON item.id = touched.id
+-- a look-up for each: joined as a set, all items are hashed, even where nothing is touched
+CROSS JOIN LATERAL (SELECT license_id FROM license_importitem WHERE id = touched.id OFFSET 0) AS item
 UNION
 SELECT every.license_id
 FROM (
