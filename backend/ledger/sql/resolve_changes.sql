@@ -32,3 +32,9 @@ CROSS JOIN (
 ) AS every
 WHERE (%(change_ids)s::bigint[] IS NULL OR change.id = ANY(%(change_ids)s::bigint[]))
     AND coalesce(change.license_id, change.import_item_id, change.allotment_id, change.item_name_id) IS NULL
+    -- asked once, before anything is joined: else every license is read for each batch, and mostly for nothing
+    AND EXISTS (
+        SELECT FROM ledger_licensechange AS change
+        WHERE (%(change_ids)s::bigint[] IS NULL OR change.id = ANY(%(change_ids)s::bigint[]))
+            AND coalesce(change.license_id, change.import_item_id, change.allotment_id, change.item_name_id) IS NULL
+    )
