@@ -1,7 +1,9 @@
 """`make plans`: how PostgreSQL runs expected.sql for 1, 500 and all licenses, beside the bare sums over the same lines.
 
 LICENSES=100000 says how many there are. Times are medians of several runs with the spread, and only the ratio to the
-bare sums of the same run means anything. The last part is the plan itself, in its joins, sorts and scans.
+bare sums of the same run means anything. Before that it says how much slower queries are while PostgreSQL knows nothing
+of the tables, as after a first import or a restore, and while it compiles them (JIT). The last part is the plan itself,
+in its joins, sorts and scans.
 """
 
 import os
@@ -21,6 +23,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from ledger.sql import load  # noqa: E402
+from reconcile.sql import queries as reconcile  # noqa: E402
 
 LICENSES = int(os.environ.get("LICENSES", "100000"))
 HERE = Path(__file__).parent
@@ -30,12 +33,28 @@ NODE = re.compile(r"^( *)(?:->  )?(.*?)  \(cost=.*actual time=\S+ rows=([\d.]+) 
 def main() -> None:
     call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
-        for statement in (HERE / "world.sql").read_text().split(";\n"):
-            if statement.strip():
-                cursor.execute(statement, {"n": LICENSES})
-        cursor.execute("SET jit = off")
         cursor.execute("SELECT version()")
         print(cursor.fetchone()[0], f"{LICENSES} licenses of 8 items of 4 lines", sep="\n")
+        cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(license|ledger)_'")
+        for (table,) in cursor.fetchall():  # it would analyse them at a moment of its own
+            cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        *statements, vacuum, _ = (HERE / "world.sql").read_text().split(";\n")
+        for statement in statements:
+            cursor.execute(statement, {"n": LICENSES})
+        cursor.execute("SET jit = off")
+        unknown = measure_all(cursor)
+        cursor.execute(vacuum)
+        known = measure_all(cursor)
+        cursor.execute("SET jit = on")
+        compiled = measure_all(cursor)
+        cursor.execute("SELECT pg_jit_available()")
+        without = "" if cursor.fetchone()[0] else " (this server has none)"
+        cursor.execute("SET jit = off")
+        for name, took_ms in known.items():
+            print(
+                f"{name:27}: {took_ms:9.1f} ms; never vacuumed or analysed {unknown[name] / took_ms:.1f} x; "
+                f"with JIT {compiled[name] / took_ms:.1f} x{without}"
+            )
         queries = {"expected.sql": load("expected"), "bare sums": (HERE / "bare_sums.sql").read_text()}
         for count, runs in ((1, 30), (500, 15), (None, 3)):
             ids = None if count is None else list(range(LICENSES // 2, LICENSES // 2 + count))
@@ -56,6 +75,16 @@ def main() -> None:
                     print(f"{node[1]}{node[2]}  rows={float(node[3]):.0f} loops={node[4]}")
                 elif line.startswith(("Planning Time", "Execution Time")):
                     print(line)
+
+
+def measure_all(cursor) -> dict[str, float]:
+    """The median times of what the engine and the audit ask while no balance is there: every license differs."""
+    medians_ms = {}
+    for name, query in {"expected.sql": load("expected"), "audit.sql": reconcile.load("audit")}.items():
+        for count, runs in ((1, 9), (10, 5), (500, 3)):
+            ids = list(range(LICENSES // 2, LICENSES // 2 + count))
+            medians_ms[f"{count:>4} licenses, {name}"] = statistics.median(measure(cursor, query, ids, runs))
+    return medians_ms
 
 
 def measure(cursor, query: str, ids: list[int] | None, runs: int) -> list[float]:
