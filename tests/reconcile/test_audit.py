@@ -358,7 +358,7 @@ def test_the_next_licenses_are_those_with_a_fact_or_a_balance() -> None:
         assert seen == list(range(1, 10)), at_once
 
 
-SECONDS_OF_LOAD = 8
+SECONDS_OF_LOAD = 20
 AUDITS = 20
 
 

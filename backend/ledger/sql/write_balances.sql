@@ -2,6 +2,9 @@
 -- them out of quarantine (with_items false: their own balances alone, and no more). The caller holds the lock of every
 -- one of them. Each license that had a row written gets a row of history, with the changes that asked for it (parallel
 -- arrays: a change and a license that it means). Yields the licenses that had a row written.
+--
+-- What is stored is looked up row by row (LATERAL, OFFSET 0): a join's plan would depend on statistics, which a restored
+-- or a young database does not have (docs/decisions/0005-expected-in-one-pass.md).
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
 ), license_written AS (
@@ -21,8 +24,9 @@ WITH expected AS MATERIALIZED (
         )::text)::uuid
     FROM expected
     -- compare first: ON CONFLICT would lock and so write every row that it finds, equal or not
-    LEFT JOIN ledger_licensebalance AS stored
-        ON stored.license_id = expected.license_id AND stored.license_id = ANY(%(license_ids)s::bigint[])
+    LEFT JOIN LATERAL (
+        SELECT * FROM ledger_licensebalance WHERE license_id = expected.license_id OFFSET 0
+    ) AS stored ON true
     WHERE (
         stored.credit_cif, stored.debited_cif, stored.allotted_cif, stored.balance_cif, stored.overdrawn_cif,
         stored.is_null, stored.is_expired, stored.rule_version
@@ -60,10 +64,11 @@ WITH expected AS MATERIALIZED (
             expected.overdrawn_value::numeric(15, 2)
         )::text)::uuid
     FROM expected
-    LEFT JOIN ledger_importitembalance AS stored
-        ON stored.license_id = expected.license_id
-        AND stored.import_item_id = expected.import_item_id
-        AND stored.license_id = ANY(%(license_ids)s::bigint[])
+    LEFT JOIN LATERAL (
+        SELECT * FROM ledger_importitembalance
+        WHERE license_id = expected.license_id AND import_item_id = expected.import_item_id
+        OFFSET 0
+    ) AS stored ON true
     WHERE %(with_items)s
         AND expected.import_item_id IS NOT NULL
         AND (
@@ -93,12 +98,13 @@ WITH expected AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT FROM license_importitem AS item
             WHERE item.id = stored.import_item_id AND item.license_id = stored.license_id
+            OFFSET 0
         )
     RETURNING license_id
 ), license_removed AS (
     DELETE FROM ledger_licensebalance AS stored
     WHERE stored.license_id = ANY(%(license_ids)s::bigint[])
-        AND NOT EXISTS (SELECT FROM license_license AS license WHERE license.id = stored.license_id)
+        AND NOT EXISTS (SELECT FROM license_license AS license WHERE license.id = stored.license_id OFFSET 0)
     RETURNING license_id
 ), released AS (
     DELETE FROM ledger_quarantine
@@ -164,7 +170,8 @@ SELECT
     stored.is_null,
     stored.is_expired
 FROM remembered
-LEFT JOIN ledger_licensebalance AS stored
-    ON stored.license_id = remembered.license_id AND stored.license_id = ANY(%(license_ids)s::bigint[])
+LEFT JOIN LATERAL (
+    SELECT * FROM ledger_licensebalance WHERE license_id = remembered.license_id OFFSET 0
+) AS stored ON true
 LEFT JOIN LATERAL (SELECT stored.* WHERE NOT remembered.is_removed) AS kept ON true
 RETURNING license_id
