@@ -1,0 +1,301 @@
+"""The relay, look by look: what it hands over and when, what it does by itself, when it sleeps and who wakes it."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import connection
+
+from ledger import relay as module
+from ledger.engine import drain
+from ledger.models import LicenseBalance, LicenseChange, Quarantine
+from ledger.relay import Relay
+from tests.conftest import assert_balances_follow_facts, sql
+from tests.engine.sessions import make_licenses, session
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+class Hands:
+    """A broker as the relay sees it, and a clock."""
+
+    def __init__(self) -> None:
+        self.is_there = True
+        self.handed_over = 0
+        self.now_seconds = 1_000.0
+        self.relay = Relay(hand_over=self.take, clock=lambda: self.now_seconds)
+
+    def take(self) -> bool:
+        self.handed_over += 1
+        return self.is_there
+
+
+@pytest.fixture
+def hands(database: None) -> Generator[Hands]:
+    """A relay that has arrived, over two licenses that are in order."""
+    make_licenses(2)
+    drain()
+    hands = Hands()
+    hands.relay.arrive()
+    yield hands
+    connection.close()  # and its locks with it
+
+
+def write(amount: int = 5, license_id: int = 1) -> None:
+    """A write that no signal announces, by another session."""
+    with session() as other:
+        other.execute("UPDATE license_exportitem SET cif_fc = %s WHERE license_id = %s", [amount, license_id])
+        other.commit()
+
+
+def fall_asleep(hands: Hands) -> None:
+    for _ in range(20):
+        if hands.relay.look() == module.SLEEP_SECONDS:
+            return
+    raise AssertionError("it did not fall asleep")
+
+
+@contextmanager
+def listener() -> Generator[psycopg.Connection]:
+    """A session that hears what relays hear."""
+    with session(autocommit=True) as other:
+        other.execute("LISTEN ledger_change")
+        yield other
+
+
+def notifications(other: psycopg.Connection) -> int:
+    return len(list(other.notifies(timeout=0.2)))
+
+
+def test_what_is_there_when_it_arrives_is_worked_off_at_once(database: None) -> None:
+    make_licenses(3)
+    hands = Hands()
+    hands.relay.arrive()
+    assert_balances_follow_facts()
+    assert hands.handed_over == 0
+
+
+def test_a_change_that_is_there_twice_is_handed_over_once(hands: Hands) -> None:
+    write()
+    assert hands.relay.look() == module.BUSY_SECONDS
+    assert hands.handed_over == 0  # a signal may have announced it
+    assert hands.relay.look() == module.HANDED_SECONDS
+    assert hands.handed_over == 1
+    for _ in range(5):
+        hands.relay.look()
+    assert hands.handed_over == 1
+    assert LicenseChange.objects.count() == 1  # the worker's, not ours
+
+
+def test_what_a_signal_announced_is_not_handed_over(hands: Hands) -> None:
+    for amount in range(1, 6):
+        write(amount)
+        hands.relay.look()
+        drain()  # the worker was told
+    hands.relay.look()
+    assert hands.handed_over == 0
+
+
+def test_many_changes_are_one_message(hands: Hands) -> None:
+    sql(
+        "INSERT INTO ledger_licensechange (license_id, source, operation) SELECT 1, '', '' FROM generate_series(1, 5000)"
+    )
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 1
+
+
+def test_a_new_change_is_handed_over_beside_one_that_stays(hands: Hands) -> None:
+    write()
+    hands.relay.look()
+    hands.relay.look()
+    write(7, license_id=2)
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 2
+
+
+def test_a_late_committer_with_a_smaller_id_is_seen(hands: Hands) -> None:
+    with session() as late:
+        late.execute("UPDATE license_exportitem SET cif_fc = 5 WHERE license_id = 1")
+        write(7, license_id=2)
+        hands.relay.look()
+        hands.relay.look()
+        drain()
+        hands.relay.look()
+        late.commit()
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 2
+
+
+def test_what_no_worker_takes_it_does_itself(hands: Hands) -> None:
+    write()
+    hands.relay.look()
+    hands.relay.look()
+    hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+    hands.relay.look()
+    assert_balances_follow_facts()
+    assert hands.handed_over == 1
+
+
+def test_without_a_broker_it_does_everything_itself_and_asks_again_later(hands: Hands) -> None:
+    hands.is_there = False
+    for amount in (5, 6, 7):
+        write(amount)
+        hands.relay.look()
+        hands.relay.look()
+        assert_balances_follow_facts()
+    assert hands.handed_over == 1
+    hands.is_there = True
+    hands.now_seconds += module.BROKER_PAUSE_SECONDS
+    write(8)
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 2
+
+
+def test_what_is_busy_is_tried_again_and_again_but_not_at_every_look(hands: Hands) -> None:
+    write()
+    with session() as engine:
+        engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
+        hands.relay.look()
+        hands.relay.look()
+        for _ in range(2):
+            hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+            hands.relay.look()
+        assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+    hands.relay.look()
+    assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+    hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+    hands.relay.look()
+    assert_balances_follow_facts()
+
+
+def test_it_tries_the_quarantine_while_it_works(hands: Hands) -> None:
+    hands.is_there = False
+    Quarantine.objects.create(license_id=2, error="x")
+    write()
+    hands.relay.look()
+    hands.relay.look()
+    assert not Quarantine.objects.exists()
+
+
+def test_it_looks_less_often_and_then_sleeps_while_nothing_happens(hands: Hands) -> None:
+    waits = [hands.relay.look() for _ in range(6)]
+    assert waits == sorted(waits)
+    assert waits[0] > module.BUSY_SECONDS
+    assert waits[-1] == module.SLEEP_SECONDS
+
+
+def test_one_that_polls_never_sleeps(hands: Hands) -> None:
+    hands.relay.is_sleepy = False
+    assert [hands.relay.look() for _ in range(20)][-1] == module.QUIET_SECONDS
+    with listener() as other:
+        write()
+        assert notifications(other) == 0
+
+
+def test_a_writer_wakes_it_while_it_sleeps_and_spares_that_while_it_is_awake(hands: Hands) -> None:
+    with listener() as other:
+        write()
+        assert notifications(other) == 0
+        drain()
+        fall_asleep(hands)
+        write(6)
+        write(7)
+        assert notifications(other) == 2
+        assert list(connection.connection.notifies(timeout=5, stop_after=1))
+        hands.relay.look()
+        write(8)
+        assert notifications(other) == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO license_license (license_number, license_date) VALUES ('9', '2026-01-01')",
+        "DELETE FROM license_exportitem WHERE id = 1",
+        "TRUNCATE ledger_billofentryline",
+        "INSERT INTO ledger_allotment_bills_of_entry (allotment_id, billofentry_id) VALUES (1, 1)",
+    ],
+)
+def test_every_kind_of_write_wakes_it(hands: Hands, statement: str) -> None:
+    fall_asleep(hands)
+    with listener() as other, session() as writer:
+        writer.execute(statement)
+        writer.commit()
+        assert notifications(other) > 0
+
+
+def test_a_write_that_changes_nothing_wakes_nobody(hands: Hands) -> None:
+    fall_asleep(hands)
+    with listener() as other, session() as writer:
+        writer.execute("UPDATE license_exportitem SET cif_fc = cif_fc")
+        writer.execute("DELETE FROM license_exportitem WHERE false")
+        writer.execute("UPDATE license_exportitem SET cif_fc = 1")
+        writer.rollback()
+        assert notifications(other) == 0
+
+
+def test_it_does_not_sleep_while_somebody_writes(hands: Hands) -> None:
+    """Who wrote while it was awake does not wake it: it must see that write by itself."""
+    with session() as writer:
+        writer.execute("UPDATE license_exportitem SET cif_fc = 5 WHERE license_id = 1")
+        assert [hands.relay.look() for _ in range(20)][-1] == module.QUIET_SECONDS
+        writer.commit()
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 1
+
+
+def test_a_write_between_its_last_look_and_its_sleep_is_seen(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = module.queries.column
+
+    def column(name: str, **parameters: object) -> list[object]:
+        if name == "relay_sleeps":
+            write()
+        return columns(name, **parameters)
+
+    for _ in range(3):
+        hands.relay.look()
+    monkeypatch.setattr(module.queries, "column", column)
+    waits = [hands.relay.look() for _ in range(3)]
+    assert module.SLEEP_SECONDS not in waits
+    assert hands.handed_over == 1
+
+
+def test_one_of_many_sleeps_and_the_others_look(hands: Hands) -> None:
+    fall_asleep(hands)
+    with session() as other:
+        [[got]] = other.execute(module.queries.load("relay_sleeps")).fetchall()
+        assert got is False
+    write()
+    hands.relay.look()
+    with session() as other:
+        [[got]] = other.execute(module.queries.load("relay_sleeps")).fetchall()
+        assert got is True
+
+
+def test_no_writer_waits_for_a_relay_and_who_finds_it_asleep_wakes_it_when_he_commits(hands: Hands) -> None:
+    fall_asleep(hands)
+    with listener() as other, session() as writer:
+        writer.execute("SET lock_timeout = '1ms'")
+        writer.execute("UPDATE license_exportitem SET cif_fc = 5")
+        fall_asleep(hands)  # somebody else woke it, and it fell asleep again
+        assert notifications(other) == 0
+        writer.commit()
+        assert notifications(other) == 1
+
+
+def test_what_a_rolled_back_savepoint_knew_is_forgotten(hands: Hands) -> None:
+    """The savepoint's write found it awake; it is asleep when the rest is written."""
+    with listener() as other, session() as writer:
+        writer.execute("SAVEPOINT s")
+        writer.execute("UPDATE license_exportitem SET cif_fc = 5")
+        writer.execute("ROLLBACK TO s")
+        fall_asleep(hands)
+        writer.execute("UPDATE license_license SET purchase_status = 'CO'")
+        writer.commit()
+        assert notifications(other) == 1
