@@ -4,6 +4,7 @@ docs/configuration.md lists every variable. Nothing here is unsafe when nobody s
 key is made up at each start, DEBUG is off.
 """
 
+import os
 import re
 import secrets
 from pathlib import Path
@@ -12,6 +13,8 @@ import environ
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
+
+import env_file
 
 BACKEND = Path(__file__).resolve().parent.parent
 CHECKOUT = BACKEND.parent
@@ -36,13 +39,26 @@ def _days(name: str, default: int) -> int:
     return int(text)
 
 
-# read_env keeps what is set already, so the first that says something wins
+def _flag(name: str, *, default: bool) -> bool:
+    text = env.str(name, default="").strip().lower() or str(default).lower()
+    if text not in FLAGS:
+        raise ImproperlyConfigured(f"{name} must be true or false")
+    return FLAGS[text]
+
+
+FLAGS = dict.fromkeys(("true", "on", "yes", "y", "1"), True) | dict.fromkeys(("false", "off", "no", "n", "0"), False)
+
+# the first that says something wins
 for file in (BACKEND / ".env", CHECKOUT / ".env", CHECKOUT / ".local" / "servers.env"):
-    if file.is_file():
-        env.read_env(file)
+    try:
+        values = env_file.read(file)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or secrets.token_urlsafe(50)
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = _flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
@@ -87,9 +103,11 @@ REPORT_DAYS = _days("REPORT_DAYS", default=90)
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="redis://localhost:6379/0")
+if not re.match(r"[a-z+]+://.", CELERY_BROKER_URL):
+    raise ImproperlyConfigured("CELERY_BROKER_URL must be of the form redis://:password@host:port/number")
 CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default=CELERY_BROKER_URL)
 CELERY_TIMEZONE = env.str("CELERY_TIMEZONE", default="UTC")
-CELERY_ENABLE_UTC = env.bool("CELERY_ENABLE_UTC", default=True)
+CELERY_ENABLE_UTC = _flag("CELERY_ENABLE_UTC", default=True)
 
 # A recompute must never wait behind the night: queues of their own, asked in this order.
 CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile")]
