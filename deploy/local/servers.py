@@ -21,19 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from django_setup import BACKEND, CHECKOUT
 from embedded.keeper import die_with_parent
 from embedded.postgres import PostgresServer
 from embedded.redis import RedisServer
 from embedded.secret import write_private_file
 from embedded.server import Server, ServerError
 
-LOCAL = Path(__file__).resolve().parents[2] / ".local"
+LOCAL = CHECKOUT / ".local"
 # Django's settings read this file when the environment names no servers.
 SERVERS_ENV = LOCAL / "servers.env"
 PUBLISHED_INSTANCE = "run"
@@ -79,10 +80,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs a command with a private PostgreSQL and Redis.")
     run = parser.add_subparsers(required=True).add_parser(
         "run",
-        help="start what the environment does not name, run the command, stop again",
+        help="start what neither the environment nor .env names, run the command, stop again",
         usage="servers.py run [--instance NAME | --temporary] -- COMMAND…",
-        description="DATABASE_URL or CELERY_BROKER_URL, if set, are used as they are, and that server is not started; "
-        "but with --temporary both are always our own.",
+        description="DATABASE_URL or CELERY_BROKER_URL, if the environment or .env names them, are used as they are, "
+        "and that server is not started; but with --temporary both are always our own.",
     )
     where = run.add_mutually_exclusive_group()
     where.add_argument(
@@ -108,21 +109,38 @@ def main() -> int:
 def _run(command: list[str], instance: str | None) -> int:
     """The status of the command, in an instance of that name or in a temporary one."""
     kinds = {"DATABASE_URL": PostgresServer, "CELERY_BROKER_URL": RedisServer}
+    given = _given_urls(kinds) if instance else {}
     started: dict[str, Server] = {}
     with contextlib.ExitStack() as stack:
         folder = LOCAL / instance if instance else stack.enter_context(_temporary_folder())
         lock = stack.enter_context(_locked(folder))
         for variable, kind in kinds.items():
-            if instance and os.environ.get(variable):
-                print(f"servers: {variable} comes from the environment", file=sys.stderr)
-            else:
+            if variable not in given:
                 started[variable] = stack.enter_context(kind(folder, lock, is_durable=bool(instance)))
                 if instance:
                     print(f"servers: {started[variable].describe()}", file=sys.stderr)
         urls = {variable: server.url for variable, server in started.items()}
         if instance == PUBLISHED_INSTANCE:
             stack.enter_context(_published(urls))
-        return _run_command(command, {**os.environ, **urls})
+        return _run_command(command, {**os.environ, **given, **urls})
+
+
+def _given_urls(variables: Iterable[str]) -> dict[str, str]:
+    """What the environment names, or else a `.env`: Django's settings would take these before our private servers."""
+    sys.path.append(str(BACKEND))
+    import env_file
+
+    given: dict[str, str] = {}
+    try:
+        files = [(str(file), env_file.read(file)) for file in (BACKEND / ".env", CHECKOUT / ".env")]
+    except ValueError as error:
+        raise ServerError(str(error)) from None
+    for source, values in [("the environment", os.environ), *files]:
+        for variable in variables:
+            if values.get(variable) and variable not in given:
+                given[variable] = values[variable]
+                print(f"servers: {variable} comes from {source}", file=sys.stderr)
+    return given
 
 
 def _run_command(command: list[str], environment: dict[str, str]) -> int:

@@ -33,6 +33,8 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout with a space in its path, and too deep for a unix socket."""
     root = tmp_path / "my check out" / ("deep" * 40)
     shutil.copytree(DEPLOY_LOCAL, root / "deploy/local", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "backend").mkdir()
+    shutil.copy(DEPLOY_LOCAL.parents[1] / "backend/env_file.py", root / "backend")
     return root
 
 
@@ -239,6 +241,30 @@ def test_a_url_from_the_environment_is_used_unless_all_is_temporary(checkout: Pa
     done = run(checkout, "--instance", "one", "--", "env", DATABASE_URL=given, CELERY_BROKER_URL="")
     assert f"DATABASE_URL={given}\n" in done.stdout
     assert "CELERY_BROKER_URL=redis://:" in done.stdout
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_a_url_from_env_files_is_used_as_the_settings_would(checkout: Path) -> None:
+    (checkout / "backend/.env").write_text("DATABASE_URL = 'postgresql://inner/one'\n")
+    (checkout / ".env").write_text("DATABASE_URL=postgresql://outer/one\nCELERY_BROKER_URL=redis://outer/0\n")
+    published = checkout / ".local/servers.env"
+    done = run(checkout, "--instance", "run", "--", "sh", "-c", 'env; test -e "$0" -a ! -s "$0"', str(published))
+    assert done.returncode == 0, done.stderr  # none of our own is published
+    assert {"DATABASE_URL=postgresql://inner/one", "CELERY_BROKER_URL=redis://outer/0"} <= set(done.stdout.splitlines())
+    assert done.stderr.count("comes from") == 2
+    done = run(checkout, "--instance", "one", "--", "env", DATABASE_URL="postgresql://given/one")
+    assert "DATABASE_URL=postgresql://given/one\n" in done.stdout
+    done = run(checkout, "--temporary", "--", "env")
+    assert "//inner" not in done.stdout
+    assert "//outer" not in done.stdout
+
+
+def test_a_line_of_env_that_nobody_understands_is_an_error_of_one_line(checkout: Path) -> None:
+    (checkout / ".env").write_text("DATABASE_URL\n")
+    done = run(checkout, "--instance", "one", "--", "true")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert ".env, line 1, must be of the form NAME=value" in line
 
 
 @pytest.mark.usefixtures("own_environment")
