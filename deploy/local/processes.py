@@ -10,7 +10,8 @@ from pathlib import Path
 
 from django_setup import BACKEND, CHECKOUT
 
-STOP_SECONDS = 20
+STOP_SECONDS = 60
+"""As TimeoutStopSec in deploy/systemd."""
 
 
 @contextmanager
@@ -20,11 +21,21 @@ def celery(
     """`celery -A lmanagement …`, from backend/, with its output in a log file of `folder`. It finds the environment in
     its own, besides what everybody does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / log).open("wb") as output:
+    command = [sys.executable, "-m", "celery", "-A", "lmanagement", *arguments]
+    with running(command, folder / log, environment={**os.environ, **(environment or {})}) as process:
+        yield process
+
+
+@contextmanager
+def running(
+    command: list[str], log: Path, *, backend: Path = BACKEND, environment: Mapping[str, str] = os.environ
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command, run from backend/ with its output in a log file."""
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "lmanagement", *arguments],
-            cwd=BACKEND,
-            env={**os.environ, **(environment or {})},
+            command,
+            cwd=backend,
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
 from pathlib import Path
 
 import psycopg
@@ -16,50 +14,17 @@ from django.db import transaction
 from django_setup import BACKEND
 from ledger import hints
 from ledger.engine import drain
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, LicenseBalance, LicenseChange
+from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.models import Company, ExportItem, ImportItem, License
 from license.tasks import sync_all_licenses
 from processes import celery
 from reconcile.models import ReconciliationRun
 from reconcile.tasks import check_night
 from servers import Servers
+from tests.acceptance.conftest import balance_of, manage, nothing_is_pending, until
 from tests.conftest import assert_balances_follow_facts, sql
 
-PATIENCE_SECONDS = 60
-
 pytestmark = pytest.mark.usefixtures("database")
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for something that another process does. How long it takes is not what is tested."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} seconds: {what}"
-        time.sleep(0.01)
-
-
-def nothing_is_pending() -> bool:
-    return not LicenseChange.objects.exists()
-
-
-def balance_of(license: License) -> object:
-    return LicenseBalance.objects.filter(pk=license.pk).values_list("balance_cif", flat=True).first()
-
-
-@pytest.fixture
-def worker(tmp_path: Path) -> Generator[subprocess.Popen[bytes]]:
-    """A worker without beat: it knows only what it is told."""
-    with celery("worker", "--loglevel=info", "--concurrency=2", log="worker.log", folder=tmp_path) as process:
-        until(lambda: "ready." in (tmp_path / "worker.log").read_text(), "the worker is ready")
-        yield process
-
-
-@pytest.fixture
-def license() -> License:
-    license = License.objects.create(license_number="0310000001", license_date="2026-01-01")
-    ExportItem.objects.create(license=license, cif_fc=1000)
-    ImportItem.objects.create(license=license, serial_number=1, quantity=100)
-    return license
 
 
 def test_a_save_is_followed_without_beat_or_sweep(worker: subprocess.Popen[bytes], license: License) -> None:
@@ -141,17 +106,6 @@ def test_writes_go_on_without_a_broker_and_are_followed_when_it_is_back(
     assert_balances_follow_facts()
 
 
-def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=BACKEND,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 @pytest.mark.parametrize("command", [["drain_changes"], ["explain_balance", "1"], ["import_icegate", os.devnull]])
 def test_a_database_that_is_away_is_one_line_and_no_traceback(command: list[str]) -> None:
     done = manage(*command, DATABASE_URL="postgres://nobody@127.0.0.1:1/nothing")
@@ -174,6 +128,9 @@ def test_a_database_that_is_away_is_one_line_and_no_traceback(command: list[str]
         ("DATABASE_URL", "postgres://h:abc/y"),
         ("SWEEP_SECONDS", "abc"),
         ("SWEEP_SECONDS", "-1"),
+        ("DEBUG", "maybe"),
+        ("CELERY_ENABLE_UTC", "maybe"),
+        ("CELERY_BROKER_URL", "nonsense"),
     ],
 )
 def test_a_wrong_setting_is_one_line(name: str, value: str) -> None:
