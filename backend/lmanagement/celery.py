@@ -1,11 +1,34 @@
 """The Celery app. `celery -A lmanagement worker` consumes every queue, recomputes first."""
 
 import os
+import signal
+from types import FrameType
+from typing import Any
 
 from celery import Celery
+from celery.beat import Service
+from celery.signals import beat_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
 
 app = Celery("lmanagement")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@beat_init.connect
+def _end_when_told(sender: Service, **_: Any) -> None:
+    """Let beat end on SIGTERM wherever it is: at the latest after its next tick.
+
+    Celery's own handler raises SystemExit, and where that hits the callback of a weak reference or a `__del__`, such as
+    run while a connection is opened, Python drops it: beat would go on for ever.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        theirs = signal.getsignal(number)
+        if callable(theirs):  # it is not in a beat that its worker ends
+
+            def stop(number: int, frame: FrameType | None, theirs: Any = theirs) -> None:
+                sender.stop()
+                theirs(number, frame)
+
+            signal.signal(number, stop)

@@ -186,6 +186,32 @@ def test_the_unit_of_beat_keeps_its_log_and_pid_file(tmp_path: Path) -> None:
     assert not pid_file.exists()
 
 
+# Sends itself SIGTERM in a __del__, where Python drops the SystemExit of Celery's handler.
+TOLD_AT_THE_WORST_MOMENT = """
+import os, signal, time
+from celery import beat
+
+class Trap:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+class Scheduler(beat.Scheduler):
+    def tick(self):
+        Trap()
+        return super().tick()
+"""
+
+
+def test_beat_ends_whatever_it_is_at_when_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "trap.py").write_text(TOLD_AT_THE_WORST_MOMENT)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SWEEP_SECONDS": "0.5"}
+    with running(words(f"{BEAT} --scheduler trap:Scheduler"), tmp_path / "log", environment=environment) as process:
+        until(lambda: process.poll() is not None, "it has ended")
+    assert process.returncode == 0
+    assert "Exception ignored in" in (tmp_path / "log").read_text()
+
+
 def placed(unit: str, folder: Path) -> tuple[Path, Path, str]:
     """Log file, pid file and command of a unit, with paths of ours; the folders are those that systemd would make."""
     text = (UNITS / unit).read_text()
