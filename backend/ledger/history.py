@@ -12,11 +12,10 @@ AT_ONCE = 10_000
 def prune(before: datetime) -> int:
     """Delete what is older, in transactions of their own: how many rows. What every balance was at that moment, and
     everything since, is kept. Must not be called inside a transaction."""
-    deleted = 0
-    while True:
+    deleted, last = 0, 0
+    while last is not None:
         with transaction.atomic(durable=True):
             queries.execute("begin_recompute")
-            batch = queries.execute("prune_history", before=before, at_most=AT_ONCE)
+            [(last, batch)] = queries.rows("prune_history", before=before, after=last, at_most=AT_ONCE)
         deleted += batch
-        if batch < AT_ONCE:
-            return deleted
+    return deleted

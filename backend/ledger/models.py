@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from ledger.balance_guard import guard_trigger, guard_triggers
 from ledger.fields import ClockTimestamp, CurrentTransactionId, TransactionIdField
-from license.fields import MONEY_MAX, QUANTITY_MAX, money, one_of, quantity, text, within
+from license.fields import MONEY_MAX, QUANTITY_MAX, dated, money, one_of, quantity, text, within
 from license.models import Company, ImportItem, License, Port, Source
 
 
@@ -36,6 +36,7 @@ class BillOfEntry(models.Model):
             )
         ]
         constraints = [
+            dated("date"),
             models.UniqueConstraint(
                 fields=["number", "date", "port"], nulls_distinct=False, name="ledger_billofentry_number_date_port"
             ),
@@ -85,6 +86,7 @@ class BillOfEntryLine(models.Model):
             within("quantity", QUANTITY_MAX),
             within("cif_fc", MONEY_MAX),
             within("cif_inr", MONEY_MAX),
+            dated("disputed_since"),
             one_of("transaction_type", TransactionType.values),
             one_of("source", Source.values),
         ]
@@ -118,6 +120,7 @@ class Allotment(models.Model):
     class Meta:
         constraints = [
             within("required_quantity", QUANTITY_MAX),
+            dated("estimated_arrival_date"),
             within("unit_price", QUANTITY_MAX),
             one_of("type", AllotmentType.values),
         ]

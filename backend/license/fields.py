@@ -1,6 +1,7 @@
 """Columns of facts: exact numbers within their column, text and defaults that a plain SQL INSERT gets too."""
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 
 from django.db import models
@@ -33,6 +34,13 @@ def within(field: str, greatest: Decimal) -> models.CheckConstraint:
     """
     return models.CheckConstraint(
         condition=Q(**{f"{field}__range": (Decimal(0), greatest)}), name=f"%(app_label)s_%(class)s_{field}_within"
+    )
+
+
+def dated(field: str) -> models.CheckConstraint:
+    """`field` is a date that every program can read: PostgreSQL's infinity and its years beyond 9999 are refused."""
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__range": (date.min, date.max)}), name=f"%(app_label)s_%(class)s_{field}_readable"
     )
 
 

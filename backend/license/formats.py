@@ -22,6 +22,13 @@ def grouped(text: str) -> str:
     return indian(Decimal(text), len(text.partition(".")[2]))
 
 
+def safe_cell(value: object) -> str:
+    """A cell of a CSV file. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    text = "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+    is_number = re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text, re.ASCII)
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") and not is_number else text
+
+
 def as_license_number(typed: str) -> str:
     """A license number as somebody typed or pasted it: without spaces and a spreadsheet's `.0`, and with the leading
     zeros that spreadsheets eat."""

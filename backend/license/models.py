@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from license.fields import MONEY_MAX, PERCENTAGE_MAX, QUANTITY_MAX, money, one_of, quantity, text, within
+from license.fields import MONEY_MAX, PERCENTAGE_MAX, QUANTITY_MAX, dated, money, one_of, quantity, text, within
 
 
 class Source(models.TextChoices):
@@ -147,7 +147,14 @@ class License(models.Model):
     modified_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta:
-        constraints = [one_of("purchase_status", PurchaseStatus.values)]
+        constraints = [
+            one_of("purchase_status", PurchaseStatus.values),
+            dated("license_date"),
+            dated("license_expiry_date"),
+            dated("ledger_date"),
+            dated("ledger_as_of"),
+            dated("registration_date"),
+        ]
 
     def __str__(self) -> str:
         return self.license_number

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import environ
 from celery.schedules import crontab
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from kombu import Queue
 
 import env_file
@@ -34,8 +35,8 @@ def _seconds(name: str, default: float) -> float:
 
 def _days(name: str, default: int) -> int:
     text = env.str(name, default=str(default))
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", text, re.ASCII):
-        raise ImproperlyConfigured(f"{name} must be a number of days, at least 1")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", text, re.ASCII):
+        raise ImproperlyConfigured(f"{name} must be a number of days, from 1 to 99999")
     return int(text)
 
 
@@ -86,7 +87,12 @@ except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
 
 # --- the night's report -----------------------------------------------------------------------------------------------
-REPORT_RECIPIENTS = env.list("REPORT_RECIPIENTS", default=[])
+REPORT_RECIPIENTS = [address.strip() for address in env.list("REPORT_RECIPIENTS", default=[])]
+for address in REPORT_RECIPIENTS:
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise ImproperlyConfigured(f"REPORT_RECIPIENTS must be addresses, with commas between: {address!r}") from None
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="license-manager@localhost")
 EMAIL_URL = env.str("EMAIL_URL", default="")
 if REPORT_RECIPIENTS and not EMAIL_URL:

@@ -68,6 +68,8 @@ class Difference:
     license_id: int
     license_number: str
     """Empty where the license is gone."""
+    import_item_id: int | None
+    """None: of the license's own balance."""
     serial_number: int | None
     """Of the import item; None for the license's own balance, or where the item is gone."""
     field: str
@@ -139,6 +141,7 @@ def _difference(row: dict[str, Any], tables_of_sums: frozenset[str], faults: Seq
     return Difference(
         license_id=row["license_id"],
         license_number=row["license_number"] or "",
+        import_item_id=row["import_item_id"],
         serial_number=row["serial_number"],
         field=row["field"],
         stored=row["stored"],

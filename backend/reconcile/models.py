@@ -42,6 +42,9 @@ class ReconciliationRun(models.Model):
     )
     findings_error = models.TextField(default="", db_default="", help_text="Why its findings are not there.")
     mail_error = models.TextField(default="", db_default="", help_text="Why its report is not mailed.")
+    mail_begun_at = models.DateTimeField(
+        null=True, help_text="Somebody is mailing its report since then, or died of it."
+    )
     mailed_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -110,7 +113,7 @@ class ReconciliationChunk(models.Model):
     class Meta:
         default_permissions = ()
         indexes = [
-            models.Index(fields=["run", "id"], condition=Q(finished_at=None), name="reconcile_chunk_open"),
+            models.Index(fields=["run", "attempts", "id"], condition=Q(finished_at=None), name="reconcile_chunk_open"),
         ]
 
     def __str__(self) -> str:
@@ -123,6 +126,7 @@ class Drift(models.Model):
     run = models.ForeignKey(ReconciliationRun, models.CASCADE, related_name="drift")
     chunk = models.ForeignKey(ReconciliationChunk, models.CASCADE, related_name="drift")
     license_id = models.BigIntegerField()
+    import_item_id = models.BigIntegerField(null=True, help_text="Null: of the license's own balance.")
     license_number = text(20)
     serial_number = models.PositiveIntegerField(null=True)
     field = models.TextField()

@@ -96,7 +96,10 @@ def take_chunk(run: ReconciliationRun) -> int | None:
         return _reconcile(run, chunk)
     except Error as error:  # of the database, whatever it is: written down, and tried again
         logger.exception("licenses %s to %s could not be reconciled", chunk.first, chunk.last)
-        ReconciliationChunk.objects.filter(pk=chunk.pk).update(error=str(error), leased_until=None)
+        # unless another one has it by now
+        ReconciliationChunk.objects.filter(pk=chunk.pk, finished_at=None, attempts=chunk.attempts).update(
+            error=str(error), leased_until=None
+        )
         return 0
 
 
@@ -140,15 +143,16 @@ def _reconcile(run: ReconciliationRun, chunk: Chunk) -> int:
         logger.warning("%s licenses were busy; their drift is left to the next run", len(outcome.busy))
     with transaction.atomic(durable=True):
         # one that was too slow has lost its lease: another one's record of the chunk stands alone
-        is_ours = ReconciliationChunk.objects.filter(pk=chunk.pk, finished_at=None, attempts=chunk.attempts).update(
-            finished_at=timezone.now(), error=""
-        )
+        is_ours = ReconciliationChunk.objects.filter(
+            pk=chunk.pk, finished_at=None, attempts=chunk.attempts, run__status=RunStatus.RUNNING
+        ).update(finished_at=timezone.now(), error="")
         if is_ours:
             Drift.objects.bulk_create(
                 Drift(
                     run=run,
                     chunk_id=chunk.pk,
                     license_id=d.license_id,
+                    import_item_id=d.import_item_id,
                     license_number=d.license_number,
                     serial_number=d.serial_number,
                     field=d.field,
@@ -166,4 +170,4 @@ def _reconcile(run: ReconciliationRun, chunk: Chunk) -> int:
 
 
 def _place(difference: Difference) -> tuple[int, int | None, str]:
-    return difference.license_id, difference.serial_number, difference.field
+    return difference.license_id, difference.import_item_id, difference.field

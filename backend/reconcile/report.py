@@ -5,15 +5,15 @@ docs/night.md says what each part means.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
-from itertools import islice
 
 from django.db.models import F, Q
 from django.utils import timezone
 
 from license.clock import INDIA
 from license.formats import day, indian
+from license.models import License
 from reconcile.audit import Cause
 from reconcile.models import Drift, Finding, FindingKind, ReconciliationRun, RunStatus, RunTrigger
 from reconcile.sql import queries
@@ -22,14 +22,23 @@ SOON_DAYS = (7, 30, 60)
 """A license with balance left expires soon: within these many days."""
 
 TREND_RUNS = 30
+MOST_FAILURES = 3
 
-# by what people look first: the worst amount, or the nearest date
-ORDERS = {
-    FindingKind.EXPIRED: ("license_number",),
-    FindingKind.EXPIRING: ("expiry_date", "license_number"),
-    FindingKind.NORM_UNKNOWN: ("expiry_date", "license_number"),
-}
 ORDER = ("license_number", F("serial_number").asc(nulls_first=True), "pk")
+# what people look at first: the worst amount, or the nearest date
+WORST_FIRST = ("currency", F("amount").desc(nulls_last=True), *ORDER)
+SOONEST_FIRST = (F("expiry_date").asc(nulls_last=True), *ORDER)
+ORDERS = {
+    FindingKind.OVERDRAWN: WORST_FIRST,
+    FindingKind.RESTRICTION_OVERUSED: WORST_FIRST,
+    FindingKind.EXPIRING: SOONEST_FIRST,
+    FindingKind.NORM_UNKNOWN: SOONEST_FIRST,
+}
+URGENT = {
+    FindingKind.OVERDRAWN: "overdrawn",
+    FindingKind.RESTRICTION_OVERUSED: "restrictions overused",
+}
+"""What may be duty to pay, in the words of a mail's subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,12 @@ class Section:
     @property
     def more(self) -> int:
         """How many there are beyond those."""
-        return self.count - len(self.findings)
+        return self.count - len(self.findings) if self.is_kept else 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its findings are still there, and not only their number (REPORT_DAYS)."""
+        return bool(self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,8 @@ class Report:
     """How many licenses expire within each of SOON_DAYS."""
     trend: Sequence[ReconciliationRun]
     """This run and those before it, oldest first."""
+    failures: Sequence[str]
+    """Its chunks that failed for good, in words."""
 
     @property
     def more_drift(self) -> int:
@@ -78,7 +94,11 @@ class Report:
         """Whether somebody should look before the working day begins: something is wrong with the system itself."""
         run = self.run
         return bool(
-            run.status != RunStatus.COMPLETE or run.licenses_drifted or run.licenses_quarantined or run.trigger_faults
+            run.status != RunStatus.COMPLETE
+            or run.licenses_drifted
+            or run.licenses_quarantined
+            or run.trigger_faults
+            or run.findings_error
         )
 
 
@@ -89,7 +109,7 @@ def find(run: ReconciliationRun) -> None:
         "find",
         run_id=run.pk,
         today=run.business_date,
-        since=since.started_at if since else run.started_at - timedelta(days=1),
+        since=since.finished_at if since else run.started_at - timedelta(days=1),
         last_business_date=since.business_date if since else run.business_date - timedelta(days=1),
         soon_days=SOON_DAYS[-1],
         license_ids=queries.column("overdrawn_items"),
@@ -97,9 +117,11 @@ def find(run: ReconciliationRun) -> None:
 
 
 def night_before(run: ReconciliationRun) -> ReconciliationRun | None:
-    """The last night that was over when this run began."""
+    """The last night before this run that told what it found."""
     return (
-        ReconciliationRun.objects.filter(trigger=RunTrigger.NIGHT, pk__lt=run.pk, finished_at__isnull=False)
+        ReconciliationRun.objects.filter(
+            trigger=RunTrigger.NIGHT, pk__lt=run.pk, finished_at__isnull=False, findings_error=""
+        )
         .order_by("pk")
         .last()
     )
@@ -117,6 +139,7 @@ def gather(run: ReconciliationRun, at_most: int | None = None) -> Report:
     """The report of a run; of each list no more than the first `at_most`."""
     drift = run.drift.exclude(cause=Cause.EXPIRY).order_by(*ORDER)
     expiring = run.findings.filter(kind=FindingKind.EXPIRING)
+    trend = ReconciliationRun.objects.filter(Q(pk=run.pk) | Q(finished_at__isnull=False), pk__lte=run.pk)
     return Report(
         run=run,
         since=night_before(run),
@@ -127,20 +150,39 @@ def gather(run: ReconciliationRun, at_most: int | None = None) -> Report:
             days: expiring.filter(expiry_date__lte=run.business_date + timedelta(days=days)).count()
             for days in SOON_DAYS
         },
-        trend=list(
-            islice(
-                ReconciliationRun.objects.filter(Q(pk=run.pk) | Q(finished_at__isnull=False), pk__lte=run.pk).order_by(
-                    "-pk"
-                ),
-                TREND_RUNS,
-            )
-        )[::-1],
+        trend=list(trend.order_by("-pk")[:TREND_RUNS])[::-1],
+        failures=failures(run) if run.status == RunStatus.INCOMPLETE else [],
     )
 
 
 def _section(run: ReconciliationRun, kind: FindingKind, at_most: int | None) -> Section:
     found = run.findings.filter(kind=kind).order_by(*ORDERS.get(kind, ORDER))
     return Section(kind, run.finding_counts[kind], list(found[:at_most]))
+
+
+def failures(run: ReconciliationRun) -> list[str]:
+    """The chunks of a run that are not finished, in words."""
+    chunks = list(run.chunks.filter(finished_at=None).order_by("pk"))
+    ids = {pk for chunk in chunks for pk in (chunk.first_license_id, chunk.last_license_id)}
+    numbers = dict(License.objects.filter(pk__in=ids).values_list("pk", "license_number"))
+    return [
+        f"licenses {license_name(chunk.first_license_id, numbers.get(chunk.first_license_id, ''))} to "
+        f"{license_name(chunk.last_license_id, numbers.get(chunk.last_license_id, ''))}: "
+        + (_first_line(chunk.error) or "who worked on them was lost each time")
+        for chunk in chunks
+    ]
+
+
+def license_name(license_id: int, number: str) -> str:
+    """What a license is called; one that is gone has no number."""
+    return number or f"id {license_id}, gone"
+
+
+def subject(report: Report) -> str:
+    """The title with the state of things: what is wrong with the system, or else what may be duty to pay."""
+    urgent = [f"{section.count} {URGENT[section.kind]}" for section in report.sections if section.kind in URGENT]
+    state = "needs a look" if report.is_worrying else ", ".join(urgent) or "all is well"
+    return f"{title(report.run)}: {state}"
 
 
 def title(run: ReconciliationRun) -> str:
@@ -166,7 +208,8 @@ def warnings(report: Report) -> list[str]:
         for fault in run.trigger_faults
     ]
     if run.status == RunStatus.INCOMPLETE:
-        said.append("The run is incomplete: a part of it failed for good, and its licenses were not checked.")
+        first = "; ".join(report.failures[:MOST_FAILURES])
+        said.append(f"{len(report.failures)} chunks of the run failed, their licenses were not checked: {first}")
     if run.status == RunStatus.RUNNING:
         said.append("The run is not over.")
     if run.findings_error:
@@ -176,9 +219,14 @@ def warnings(report: Report) -> list[str]:
     return said
 
 
-def clock(moment: datetime) -> str:
-    """The time of day in India."""
-    return f"{timezone.localtime(moment, INDIA):%H:%M:%S}"
+def span(run: ReconciliationRun) -> str:
+    """From when to when it went on, in India; the date too where it ended on another one."""
+    began = timezone.localtime(run.started_at, INDIA)
+    if run.finished_at is None:
+        return f"{began:%H:%M:%S} IST to now"
+    ended = timezone.localtime(run.finished_at, INDIA)
+    clock = "%H:%M:%S" if began.day == ended.day else "%d %b %H:%M:%S"
+    return f"{began:{clock}} to {ended:{clock}} IST"
 
 
 def money(currency: str, amount: Decimal) -> str:
@@ -188,7 +236,8 @@ def money(currency: str, amount: Decimal) -> str:
 
 def words(finding: Finding, business_date: date) -> str:
     """What a finding says beyond its license and item, in words."""
-    return _WORDS[FindingKind(finding.kind)](finding, business_date)
+    stale = finding.details.get("stale")
+    return _WORDS[FindingKind(finding.kind)](finding, business_date) + (f" ({stale}: may be wrong)" if stale else "")
 
 
 def _overdrawn(finding: Finding, _: date) -> str:
@@ -196,7 +245,7 @@ def _overdrawn(finding: Finding, _: date) -> str:
         money(finding.currency, finding.amount) if finding.amount is not None else "",
         f"{indian(finding.quantity, 3)} {finding.details.get('unit', '')}".strip() if finding.quantity else "",
     ]
-    of = "its quantity and value" if all(over) else "its quantity" if over[1] else "its value"
+    of = "its value and quantity" if all(over) else "its quantity" if over[1] else "its value"
     return f"{' and '.join(filter(None, over))} more used than {of if finding.serial_number else 'was earned'}"
 
 
@@ -206,7 +255,7 @@ def _restriction(finding: Finding, _: date) -> str:
     numbers = details["serial_numbers"]
     return (
         f"{Decimal(details['percentage']).normalize():f} % by {by}: {indian(Decimal(details['limit']))} allowed, "
-        f"{indian(Decimal(details['used']))} used, by item{'s' if len(numbers) > 1 else ''} "
+        f"{indian(Decimal(details['used']))} used; limits item{'s' if len(numbers) > 1 else ''} "
         + ", ".join(map(str, numbers))
     )
 
@@ -243,7 +292,7 @@ def _expiring(finding: Finding, business_date: date) -> str:
 
 
 def _newly_null(finding: Finding, _: date) -> str:
-    before = finding.details["previous_balance_cif"]
+    before = finding.details["earlier_balance_cif"]
     return _left(finding) + (f", was {money(finding.currency, Decimal(before))}" if before else "")
 
 

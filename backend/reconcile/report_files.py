@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from license.formats import safe_cell
 from reconcile.models import Drift, Finding, ReconciliationRun
 from reconcile.report import Report, warnings, words
 
@@ -18,13 +17,31 @@ RUN_FIELDS = (
     "licenses_drifted", "licenses_expired", "licenses_repaired", "licenses_quarantined", "trigger_faults",
     "finding_counts",
 )  # fmt: skip
-DRIFT_FIELDS = ("license_number", "serial_number", "field", "stored", "expected", "cause", "repaired")
-FINDING_FIELDS = ("license_number", "serial_number", "currency", "amount", "quantity", "expiry_date", "details")
+DRIFT_FIELDS = (
+    "license_id",
+    "license_number",
+    "import_item_id",
+    "serial_number",
+    "field",
+    "stored",
+    "expected",
+    "cause",
+    "repaired",
+)
+FINDING_FIELDS = (
+    "license_id",
+    "license_number",
+    "serial_number",
+    "currency",
+    "amount",
+    "quantity",
+    "expiry_date",
+    "details",
+)
 CSV_FIELDS = (
-    "business_date", "kind", "license_number", "serial_number", "currency", "amount", "quantity", "expiry_date",
-    "field", "stored", "expected", "cause", "repaired", "words",
+    "business_date", "kind", "license_id", "license_number", "import_item_id", "serial_number", "currency", "amount",
+    "quantity", "expiry_date", "field", "stored", "expected", "cause", "repaired", "words",
 )  # fmt: skip
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def as_json(report: Report) -> str:
@@ -58,7 +75,7 @@ def as_csv(report: Report) -> str:
     writer = csv.DictWriter(text, CSV_FIELDS, restval="")
     writer.writeheader()
     for row in _csv_rows(report):
-        writer.writerow({name: _safe(value) for name, value in row.items()})
+        writer.writerow({name: safe_cell(value) for name, value in row.items()})
     return text.getvalue()
 
 
@@ -76,9 +93,3 @@ def _csv_rows(report: Report) -> Iterator[dict[str, Any]]:
 
 def _of(row: ReconciliationRun | Drift | Finding, fields: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in fields}
-
-
-def _safe(value: Any) -> str:
-    """A cell that no spreadsheet runs."""
-    text = "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
-    return f"'{text}" if text[:1] in tuple("=+-@\t\r") and not _NUMBER.fullmatch(text) else text

@@ -7,7 +7,7 @@ from django.template.loader import render_to_string
 
 from license.formats import grouped
 from reconcile.models import ReconciliationRun
-from reconcile.report import Report, clock, headline, title, warnings, words
+from reconcile.report import Report, headline, license_name, span, title, warnings, words
 
 WIDTH, HEIGHT = 720, 120
 """Of the chart's bars, in its own units."""
@@ -43,14 +43,26 @@ def as_html(report: Report) -> str:
         {
             "report": report,
             "run": report.run,
-            "began": clock(report.run.started_at),
-            "ended": clock(report.run.finished_at) if report.run.finished_at else "now",
+            "span": span(report.run),
             "title": title(report.run),
             "headline": headline(report),
             "warnings": warnings(report),
-            "drift": [(row, grouped(row.stored), grouped(row.expected)) for row in report.drift],
+            "drift": [
+                (license_name(row.license_id, row.license_number), row, grouped(row.stored), grouped(row.expected))
+                for row in report.drift
+            ],
             "sections": [
-                (section, [(finding, words(finding, report.run.business_date)) for finding in section.findings])
+                (
+                    section,
+                    [
+                        (
+                            license_name(finding.license_id, finding.license_number),
+                            finding.serial_number,
+                            words(finding, report.run.business_date),
+                        )
+                        for finding in section.findings
+                    ],
+                )
                 for section in report.sections
             ],
             "bars": _bars(report.trend, most),

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from ledger import history
-from reconcile.models import Drift, Finding, ReconciliationChunk
+from reconcile.models import Drift, Finding
+from reconcile.sql import queries
 
 
 def delete_what_is_old() -> None:
@@ -16,6 +17,6 @@ def delete_what_is_old() -> None:
     now = timezone.now()
     history.prune(now - timedelta(days=settings.HISTORY_DAYS))
     Drift.objects.filter(run__finished_at__lt=now - timedelta(days=settings.HISTORY_DAYS)).delete()
-    old = {"run__finished_at__lt": now - timedelta(days=settings.REPORT_DAYS)}
-    Finding.objects.filter(**old).delete()
-    ReconciliationChunk.objects.filter(**old, drift=None).delete()
+    before = now - timedelta(days=settings.REPORT_DAYS)
+    Finding.objects.filter(run__finished_at__lt=before).delete()
+    queries.execute("delete_old_chunks", before=before)

@@ -8,6 +8,7 @@ from ledger.engine import drain
 from ledger.models import BillOfEntryLine
 from license.models import ImportItem, License
 from tests.conftest import assert_balances_follow_facts, one, sql
+from tests.engine.sessions import make_licenses
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -240,3 +241,24 @@ def test_balances_and_outbox_have_no_foreign_keys(database: None) -> None:
         """)
         == []
     )
+
+
+@pytest.mark.parametrize("when", ["infinity", "-infinity", "10000-01-01", "0001-01-01 BC"])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("license_license", "license_date"),
+        ("license_license", "license_expiry_date"),
+        ("license_license", "ledger_date"),
+        ("license_license", "ledger_as_of"),
+        ("license_license", "registration_date"),
+        ("ledger_billofentry", "date"),
+        ("ledger_billofentryline", "disputed_since"),
+        ("ledger_allotment", "estimated_arrival_date"),
+    ],
+)
+def test_a_date_that_programs_cannot_read_is_refused(database: None, table: str, column: str, when: str) -> None:
+    make_licenses(1)
+    sql("INSERT INTO ledger_billofentryline (bill_of_entry_id, import_item_id) VALUES (1, 1)")
+    with pytest.raises(IntegrityError, match=f"{column}_readable"):
+        sql(f"UPDATE {table} SET {column} = '{when}'")

@@ -62,7 +62,7 @@ def test_latencies_are_those_of_the_last_hour_and_of_what_a_write_asked_for(caps
     try:
         sql("""
             INSERT INTO ledger_balancehistory (license_id, changed_at, sources, first_change_at)
-            SELECT n, now(), '{license_exportitem}'::text[], now() - interval '10 ms' * n FROM generate_series(1, 100) AS n
+            SELECT n, now(), '{license_exportitem}'::text[], now() - interval '10 ms' * n FROM generate_series(1, 100) n
             UNION ALL SELECT 0, now() - interval '2 hours', '{license_exportitem}', now() - interval '3 hours'
             UNION ALL SELECT 0, now(), '{}', NULL
             UNION ALL SELECT 0, now(), '{ledger_quarantine}', now() - interval '1 day'

@@ -151,7 +151,10 @@ def test_a_mail_server_that_refuses_is_no_failure_and_is_tried_again(
     assert "This report could not be mailed: SMTPDataError" in capsys.readouterr().out
     inbox.refuses = False
     check_night()
-    assert len(inbox.mails) == 1
+    [(_, mail)] = inbox.mails
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert "could not be mailed" not in body.get_content()
     run.refresh_from_db()
     assert run.mailed_at is not None
     assert run.mail_error == ""
@@ -164,6 +167,33 @@ def test_a_mail_server_that_is_away(inbox: Inbox, settings: Any) -> None:
     settings.EMAIL_PORT = port
     mail_what_is_due()
     assert len(inbox.mails) == 1
+
+
+def test_one_who_died_of_mailing_is_followed_by_another(inbox: Inbox, settings: Any) -> None:
+    settings.REPORT_RECIPIENTS = []
+    night()
+    settings.REPORT_RECIPIENTS = DESK
+    sql("UPDATE reconcile_reconciliationrun SET mail_begun_at = now() - interval '1 minute'")
+    mail_what_is_due()
+    assert inbox.mails == []  # somebody may be at it
+    sql("UPDATE reconcile_reconciliationrun SET mail_begun_at = now() - interval '5 minutes'")
+    mail_what_is_due()
+    assert len(inbox.mails) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("REPORT_RECIPIENTS", ["a@b@c"]),
+        ("REPORT_RECIPIENTS", ["desk@example.com\nBcc: x@example.com"]),
+        ("EMAIL_HOST", "x" * 64 + ".example.com"),
+    ],
+)
+def test_a_mail_that_cannot_be_written_is_no_failure(inbox: Inbox, settings: Any, setting: str, value: object) -> None:
+    setattr(settings, setting, value)
+    run = night()
+    assert run.status == "complete"
+    assert run.mail_error != ""
 
 
 def test_what_is_older_than_a_day_or_than_the_newest_is_left(inbox: Inbox, settings: Any) -> None:
@@ -222,7 +252,9 @@ def test_as_the_environment_says(inbox: Inbox, settings: Any) -> None:
         ({"EMAIL_URL": "mail.example.com"}, "EMAIL_URL"),
         ({"EMAIL_URL": "http://mail.example.com"}, "EMAIL_URL"),
         ({"EMAIL_URL": "smtp://mail.example.com:abc"}, "EMAIL_URL"),
+        ({"REPORT_RECIPIENTS": "desk@example.com, Head <b@x>", "EMAIL_URL": "smtp://x"}, "REPORT_RECIPIENTS"),
         ({"HISTORY_DAYS": "0"}, "HISTORY_DAYS"),
+        ({"HISTORY_DAYS": "999999"}, "HISTORY_DAYS"),
         ({"REPORT_DAYS": "1.5"}, "REPORT_DAYS"),
     ],
 )

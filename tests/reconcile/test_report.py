@@ -21,7 +21,9 @@ from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, ItemName, License, Port, SionNorm
 from reconcile import night
 from reconcile.models import Drift, Finding, FindingKind, ReconciliationChunk, ReconciliationRun, RunStatus
-from reconcile.report import gather, words
+from reconcile.report import gather, subject, words
+from reconcile.report_html import as_html
+from reconcile.report_text import as_text
 from reconcile.retention import delete_what_is_old
 from tests.conftest import sql
 
@@ -150,7 +152,7 @@ def test_overdrawn_licenses_and_items() -> None:
         ("0000000001", None, 250, None, "USD 250.00 more used than was earned"),
         ("0000000002", 1, None, 20, "20.000 KGS more used than its quantity"),
         ("0000000003", 1, 30, None, "USD 30.00 more used than its value"),
-        ("0000000004", 1, 122456, 1, "USD 1,22,456.00 and 1.000 KGS more used than its quantity and value"),
+        ("0000000004", 1, 122456, 1, "USD 1,22,456.00 and 1.000 KGS more used than its value and quantity"),
         ("0000000004", None, 113456, None, "USD 1,13,456.00 more used than was earned"),
     ]
 
@@ -169,13 +171,13 @@ def test_a_restriction_that_is_overused_is_told_once() -> None:
     debit(by_sheet, "250.01")
     run_night()
     assert found(FindingKind.RESTRICTION_OVERUSED) == [
-        ("0000000001", None, 300, None, "10 % by norm E5: 1,000.00 allowed, 1,300.00 used, by items 2, 3"),
+        ("0000000001", None, 300, None, "10 % by norm E5: 1,000.00 allowed, 1,300.00 used; limits items 2, 3"),
         (
             "0000000002",
             None,
             Decimal("0.01"),
             None,
-            "2.5 % by the condition sheet: 250.00 allowed, 250.01 used, by item 1",
+            "2.5 % by the condition sheet: 250.00 allowed, 250.01 used; limits item 1",
         ),
     ]
     assert found(FindingKind.OVERDRAWN) == []
@@ -307,6 +309,8 @@ def test_as_json(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) ->
     assert report["run"]["finding_counts"] == {"overdrawn": 1, "expiring": 2, "newly null": 1, "norm unknown": 1}
     assert report["expiring"] == {"7": 1, "30": 1, "60": 2}
     assert report["drift"][0] == {
+        "license_id": 1,
+        "import_item_id": None,
         "license_number": "0000000001",
         "serial_number": None,
         "field": "balance_cif",
@@ -317,6 +321,7 @@ def test_as_json(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) ->
     }
     assert report["findings"]["overdrawn"] == [
         {
+            "license_id": 3,
             "license_number": "=1+2<b>",
             "serial_number": None,
             "currency": "USD",
@@ -331,6 +336,7 @@ def test_as_json(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) ->
 
 def test_as_csv_without_formulas(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(show("--format", "csv", capsys=capsys))))
+    assert {row["license_id"] for row in rows} == {"1", "2", "3"}
     assert [(row["kind"], row["license_number"]) for row in rows] == [
         ("drift", "0000000001"),
         ("drift", "0000000001"),
@@ -381,8 +387,6 @@ def test_as_one_html_file_that_needs_no_other(told: ReconciliationRun, tmp_path:
 
 
 def bars(run: ReconciliationRun) -> list[tuple[int, int]]:
-    from reconcile.report_html import as_html
-
     heights = re.findall(r'class="(?:drifted|repaired)"[^>]* height="(\d+)"', as_html(gather(run)))
     return [(int(drifted), int(repaired)) for drifted, repaired in zip(heights[::2], heights[1::2], strict=True)]
 
@@ -414,7 +418,7 @@ def test_long_lists_are_cut_for_people_and_say_so(capsys: pytest.CaptureFixture[
     text = show(capsys=capsys)
     assert "Expiring with balance left (60)" in text
     assert text.count("in 5 days") == 50
-    assert "and 10 more; manage.py night_report --format csv lists them all" in text
+    assert "and 10 more; manage.py night_report --run 1 --format csv lists them all" in text
     assert show("--format", "csv", capsys=capsys).count("in 5 days") == 60
 
 
@@ -469,6 +473,8 @@ def test_a_night_without_findings_is_over_all_the_same(
     run = run_night()
     assert (run.status, run.licenses_checked) == (RunStatus.COMPLETE, 1)
     assert "! What it found could not be written down: division by zero" in show(capsys=capsys)
+    assert gather(run).is_worrying
+    assert "Nothing else to report" not in as_html(gather(run))
 
 
 def test_a_trigger_at_fault_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -512,3 +518,143 @@ def test_what_is_old_is_deleted(told: ReconciliationRun, ages: None) -> None:
         "norm unknown": 1,
     }
     assert LicenseBalance.objects.count() == 3
+
+
+def test_what_the_night_itself_changed_is_told_by_that_night_alone() -> None:
+    license = make("0000000001")
+    drain()
+    run_night()
+    sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 2")
+    debit(license, "9999.00")
+    sql("DELETE FROM ledger_licensechange")  # so that the night finds it
+    call_command("sync_licenses")
+    assert [row[0] for row in found(FindingKind.NEWLY_NULL)] == ["0000000001"]
+    sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1 WHERE id = 2")
+    run_night()
+    assert found(FindingKind.NEWLY_NULL) == []
+
+
+def test_a_balance_that_is_written_anew_is_not_newly_null() -> None:
+    debit(make("0000000001"), "9999.00")
+    run_night()
+    sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1")
+    sql("TRUNCATE ledger_licensebalance")
+    run_night()
+    assert found(FindingKind.NEWLY_NULL) == []
+
+
+def test_a_night_that_told_nothing_leaves_it_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    license = make("0000000001", expires_in=-1)
+    run_night()
+    sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 2")
+    debit(license, "9999.00")
+    with monkeypatch.context() as patch:
+        patch.setattr(night, "find", lambda _: sql("SELECT 1 / 0"))
+        run_night()
+    sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1 WHERE id = 2")
+    run_night()
+    assert [row[0] for row in found(FindingKind.NEWLY_NULL)] == ["0000000001"]
+    assert [row[0] for row in found(FindingKind.EXPIRED)] == ["0000000001"]
+
+
+def test_an_expiry_date_that_was_corrected_into_the_past_is_told() -> None:
+    license = make("0000000001", expires_in=100)
+    run_night()
+    sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1")
+    License.objects.filter(pk=license.pk).update(license_expiry_date=TODAY - timedelta(days=40))
+    run_night()
+    assert [row[4] for row in found(FindingKind.EXPIRED)] == [f"on {day(-40)} with USD 10,000.00 left"]
+
+
+def test_what_the_run_cannot_vouch_for_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    quarantined, unchecked, pending, sure = (make(f"000000000{n}", expires_in=5) for n in range(1, 5))
+    drain()
+    ExportItem.objects.create(license=quarantined, cif_fc="9999999999999.99")
+    drain()
+    monkeypatch.setattr(night, "recompute", lambda *_, **__: Outcome())
+    sql("INSERT INTO ledger_licensechange (license_id, source, operation) VALUES (%s, '', '')", pending.pk)
+    audit = night.audit
+
+    def fail_on_the_second(license_ids: list[int], faults: Any) -> Any:
+        return sql("SELECT 1 / 0") if unchecked.pk in license_ids else audit(license_ids, faults)
+
+    monkeypatch.setattr(night, "audit", fail_on_the_second)
+    with pytest.raises(CommandError, match=r"1 chunks of the run failed: licenses 0000000002 to 0000000002: division"):
+        call_command("sync_licenses", "--batch-size", "1")
+    left = f"in 5 days, {day(5)}: USD 10,000.00 left"
+    assert [(row[0], row[4]) for row in found(FindingKind.EXPIRING)] == [
+        ("0000000001", f"{left} (in quarantine: may be wrong)"),
+        ("0000000002", f"{left} (not checked: may be wrong)"),
+        ("0000000003", f"{left} (changes pending: may be wrong)"),
+        (sure.license_number, left),
+    ]
+    run = ReconciliationRun.objects.latest("pk")
+    assert (
+        "! 1 chunks of the run failed, their licenses were not checked: licenses 0000000002 to 0000000002: division by"
+        in as_text(gather(run))
+    )
+    assert 'class="quiet"' not in as_html(gather(run))  # not a night without drift
+
+
+def test_a_chunk_whose_workers_were_lost_each_time_is_told() -> None:
+    make("0000000001")
+    drain()
+    run = night.start("manual")  # type: ignore[arg-type]
+    assert run is not None
+    sql("UPDATE reconcile_reconciliationchunk SET attempts = 3, leased_until = now() - interval '1 second'")
+    with pytest.raises(CommandError, match="0000000001 to 0000000001: who worked on them was lost each time"):
+        call_command("sync_licenses")
+
+
+def test_what_may_be_duty_is_in_the_subject() -> None:
+    debit(make("0000000001"), "10250.00")
+    by_sheet = make("0000000002")
+    by_sheet.import_items.update(restriction_percentage="2.50")
+    debit(by_sheet, "250.01")
+    assert subject(gather(run_night())).endswith(": 1 overdrawn, 1 restrictions overused")
+
+
+def test_the_worst_amount_and_the_nearest_date_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+    debit(make("0000000001", expires_in=9), "10001.00")
+    debit(make("0000000002", expires_in=5), "19000.00")
+    make("0000000003", expires_in=9)
+    make("0000000004", expires_in=5)
+    run_night()
+    text = show(capsys=capsys)
+    assert text.index("0000000002") < text.index("0000000001")
+    assert text.index("0000000004") < text.index("0000000003")
+
+
+def test_findings_that_are_no_longer_kept(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) -> None:
+    Finding.objects.all().delete()
+    text = show(capsys=capsys)
+    assert "Overdrawn (1): no longer kept" in text
+    assert "more;" not in text
+    assert "within 7 days" not in text
+    assert as_html(gather(told)).count("No longer kept.") == 4
+
+
+def test_licenses_and_items_that_are_gone_are_told_apart() -> None:
+    one, other = make("0000000001"), make("0000000002")
+    for serial_number in (2, 3):
+        ImportItem.objects.create(license=one, serial_number=serial_number)
+    drain()
+    one.import_items.filter(serial_number__gt=1).delete()
+    other.delete()
+    sql("DELETE FROM ledger_licensechange")
+    call_command("sync_licenses")
+    rows = list(Drift.objects.order_by("license_id", "import_item_id").values_list("license_id", "import_item_id"))
+    assert rows == [(1, 2), (1, 3), (2, None), (2, 4)] or rows == [(1, 3), (1, 4), (2, 2), (2, None)]
+    assert "id 2, gone" in as_text(gather(ReconciliationRun.objects.get()))
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_number_is_cut(width: int) -> None:
+    license = make("0000000001", cif_fc="9999999999999.99", expires_in=5)
+    drain()
+    tamper()
+    run = run_night()
+    text = as_text(gather(run), width)
+    for whole in (license.license_number, "9,99,99,99,99,999.99", "balance_cif", "debited_cif"):
+        assert whole in text
+    assert "…" not in text

@@ -111,6 +111,7 @@ SELECT
     total.pending,
     coalesce(%(today)s::date, (statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date) AS business_date,
     difference.license_id,
+    difference.import_item_id,
     license.license_number,
     item.serial_number,
     difference.field,

@@ -1,8 +1,23 @@
 -- Writes down what a run leaves for people to look at: its findings (docs/night.md says what each means). Balances are
--- those that are stored, since the run has just compared and repaired them; which rule made an item overdrawn, and its
--- pool, is what expected.sql says of the licenses of an array.
+-- those that are stored; where the run cannot vouch for them, the finding says why (`stale`). Which rule made an item
+-- overdrawn, and its pool, is what expected.sql says of the licenses of an array.
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
+), pending AS MATERIALIZED (
+    /* include pending.sql */
+), stale AS MATERIALIZED (
+    SELECT DISTINCT ON (license_id) license_id, why
+    FROM (
+        SELECT license_id, 1 AS rank, 'in quarantine' AS why FROM ledger_quarantine
+        UNION ALL
+        SELECT license.id, 2, 'not checked'
+        FROM reconcile_reconciliationchunk AS chunk
+        JOIN license_license AS license ON license.id BETWEEN chunk.first_license_id AND chunk.last_license_id
+        WHERE chunk.run_id = %(run_id)s AND chunk.finished_at IS NULL
+        UNION ALL
+        SELECT license_id, 3, 'changes pending' FROM pending
+    ) AS reason
+    ORDER BY license_id, rank
 ), held AS (
     SELECT
         license.id AS license_id,
@@ -17,28 +32,35 @@ WITH expected AS MATERIALIZED (
             AND license.license_expiry_date <= %(today)s::date + %(soon_days)s AS is_expiring
     FROM license_license AS license
     JOIN ledger_licensebalance AS balance ON balance.license_id = license.id
+), changed AS (
+    -- what was changed since the last night, and what it was then (nothing is NULL: it was not there)
+    SELECT held.*, earlier.balance_cif AS earlier_balance_cif, earlier.is_null AS was_null,
+        earlier.is_expired AS was_expired
+    FROM (SELECT DISTINCT license_id FROM ledger_balancehistory WHERE changed_at >= %(since)s) AS since
+    JOIN held ON held.license_id = since.license_id
+    LEFT JOIN LATERAL (
+        SELECT balance_cif, is_null, is_expired FROM ledger_balancehistory AS history
+        WHERE history.license_id = since.license_id AND history.changed_at < %(since)s
+        ORDER BY history.id DESC
+        LIMIT 1
+    ) AS earlier ON true
 ), found AS (
     SELECT
         'expired' AS kind, license_id, NULL::integer AS serial_number, balance_cif AS amount,
         NULL::numeric AS quantity, '{}'::jsonb AS details
     FROM held
-    WHERE license_expiry_date >= %(last_business_date)s AND license_expiry_date < %(today)s
+    WHERE (license_expiry_date >= %(last_business_date)s AND license_expiry_date < %(today)s)
+        -- or its date was corrected
+        OR license_id IN (SELECT license_id FROM changed WHERE is_expired AND NOT was_expired)
     UNION ALL
     SELECT 'expiring', license_id, NULL, balance_cif, NULL, '{}'
     FROM held
     WHERE is_expiring AND NOT is_null
     UNION ALL
-    SELECT 'newly null', held.license_id, NULL, held.balance_cif, NULL,
-        jsonb_build_object('previous_balance_cif', earlier.previous_balance_cif::text)
-    FROM (
-        -- the first change since the last night tells what the balance was then
-        SELECT DISTINCT ON (license_id) license_id, was_null, previous_balance_cif
-        FROM ledger_balancehistory
-        WHERE changed_at >= %(since)s
-        ORDER BY license_id, id
-    ) AS earlier
-    JOIN held ON held.license_id = earlier.license_id
-    WHERE held.is_null AND NOT coalesce(earlier.was_null, held.credit_cif = 0)
+    SELECT 'newly null', license_id, NULL, balance_cif, NULL,
+        jsonb_build_object('earlier_balance_cif', earlier_balance_cif::text)
+    FROM changed
+    WHERE is_null AND NOT coalesce(was_null, credit_cif = 0)
     UNION ALL
     SELECT 'overdrawn', license_id, NULL, overdrawn_cif, NULL, '{}'
     FROM held
@@ -125,9 +147,11 @@ WITH expected AS MATERIALIZED (
     )
     SELECT
         %(run_id)s, found.kind, found.license_id, coalesce(license.license_number, ''), found.serial_number,
-        coalesce(license.currency, ''), license.license_expiry_date, found.amount, found.quantity, found.details
+        coalesce(license.currency, ''), license.license_expiry_date, found.amount, found.quantity,
+        found.details || CASE WHEN stale.why IS NULL THEN '{}' ELSE jsonb_build_object('stale', stale.why) END
     FROM found
     LEFT JOIN license_license AS license ON license.id = found.license_id
+    LEFT JOIN stale ON stale.license_id = found.license_id AND found.kind <> 'quarantined'
     RETURNING kind
 )
 UPDATE reconcile_reconciliationrun AS run

@@ -20,7 +20,7 @@ FROM (
 ) AS failed, (
     SELECT
         count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry') AS drifted,
-        count(DISTINCT license_id) FILTER (WHERE field = 'is_expired') AS expired,
+        count(DISTINCT license_id) FILTER (WHERE cause IN ('expiry', 'missed expiry')) AS expired,
         count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry' AND NOT repaired) AS unrepaired
     FROM reconcile_drift
     WHERE run_id = %(run_id)s

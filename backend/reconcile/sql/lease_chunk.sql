@@ -7,7 +7,7 @@ WHERE id = (
         AND finished_at IS NULL
         AND attempts < %(attempts)s
         AND (leased_until IS NULL OR leased_until < statement_timestamp())
-    ORDER BY id
+    ORDER BY attempts, id -- what failed comes last: its trouble may have passed by then
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 )

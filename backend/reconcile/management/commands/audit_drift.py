@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from rich.console import Console
 from rich.table import Table
 
-from license.formats import as_license_number, grouped
+from license.formats import as_license_number, grouped, safe_cell
 from license.models import License
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import TriggerFault, trigger_faults
@@ -101,7 +101,8 @@ def _csv(found: Audit, _: list[TriggerFault]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS)
     writer.writeheader()
-    writer.writerows(_rows(found))
+    for row in _rows(found):
+        writer.writerow({name: safe_cell(value) for name, value in row.items()})
     return text.getvalue()
 
 

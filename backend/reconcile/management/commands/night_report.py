@@ -4,14 +4,13 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date
 from pathlib import Path
-from smtplib import SMTPException
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from license.formats import day
-from reconcile.mail import send_report
+from reconcile.mail import CANNOT_BE_MAILED, send_report
 from reconcile.models import ReconciliationRun
 from reconcile.report import gather, last_run
 from reconcile.report_files import as_csv, as_json
@@ -60,7 +59,8 @@ class Command(BaseCommand):
         if mail:
             self._mail(shown)
             return
-        text = {"table": self._table, "json": _json, "csv": _csv, "html": _html}[format](shown)
+        width = None if output is None and sys.stdout.isatty() else WIDTH
+        text = as_text(gather(shown, SHOWN), width) if format == "table" else FORMATS[format](shown)
         if output is None:
             self.stdout.write(text, ending="")
             return
@@ -69,16 +69,13 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{output} cannot be written: {error.strerror}.") from None
 
-    def _table(self, run: ReconciliationRun) -> str:
-        return as_text(gather(run, SHOWN), None if sys.stdout.isatty() else WIDTH)
-
     def _mail(self, run: ReconciliationRun) -> None:
         to = settings.REPORT_RECIPIENTS
         if not to:
             raise CommandError("REPORT_RECIPIENTS names nobody.")
         try:
             send_report(run, to)
-        except (OSError, SMTPException) as error:
+        except CANNOT_BE_MAILED as error:
             raise CommandError(f"The report could not be mailed: {type(error).__name__}: {error}") from None
         self.stdout.write(f"The report of run {run.pk} was mailed to {', '.join(to)}.")
 
@@ -93,6 +90,9 @@ def _csv(run: ReconciliationRun) -> str:
 
 def _html(run: ReconciliationRun) -> str:
     return as_html(gather(run, SHOWN_IN_HTML))
+
+
+FORMATS = {"json": _json, "csv": _csv, "html": _html}
 
 
 def _date(text: str) -> date:

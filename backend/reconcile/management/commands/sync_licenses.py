@@ -18,7 +18,7 @@ from reconcile import night
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import trigger_faults
 from reconcile.models import ReconciliationRun, RunStatus, RunTrigger
-from reconcile.report import gather
+from reconcile.report import MOST_FAILURES, failures, gather
 from reconcile.report_text import as_text
 
 logger = logging.getLogger(__name__)
@@ -103,11 +103,8 @@ class Command(BaseCommand):
             return
         self.stdout.write(as_text(gather(run, SHOWN)), ending="")
         if run.status == RunStatus.INCOMPLETE:
-            failed = run.chunks.filter(finished_at=None)
-            raise CommandError(
-                f"{failed.count()} parts of the run failed: "
-                + "; ".join(f"{chunk}: {chunk.error.splitlines()[0]}" for chunk in failed[:3])
-            )
+            failed = failures(run)
+            raise CommandError(f"{len(failed)} chunks of the run failed: " + "; ".join(failed[:MOST_FAILURES]))
 
     def _ask_for_help(self, run: ReconciliationRun) -> None:
         """Let workers take chunks as well. Where there are none, or no broker, this process does it all."""
