@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 
 from django_setup import CHECKOUT, set_up_django
-from processes import celery
+from processes import celery, relay
 
 set_up_django()
 
@@ -41,7 +41,8 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 def main() -> None:
     call_command("migrate", verbosity=0)
-    with celery("worker", "--beat", "--loglevel=warning", "--concurrency=2", log="worker.log"):
+    worker = celery("worker", "--beat", "--loglevel=warning", "--concurrency=2", log="worker.log")
+    with worker, relay("relay.log"):
         import_ledgers()
         fill_in_what_no_ledger_says()
         show_balances()
@@ -50,6 +51,8 @@ def main() -> None:
         write_by_raw_sql(license)
         allot_and_convert(license)
         overdraw(license)
+        chapter("How far are balances behind? (manage.py freshness)")
+        call_command("freshness")
     chapter("Why is it what it is? (manage.py explain_balance)")
     call_command("explain_balance", license.license_number)
     the_night(license)
@@ -113,7 +116,7 @@ def save_a_bill_of_entry(license: License) -> None:
 
 def write_by_raw_sql(license: License) -> None:
     chapter("The same written by raw SQL, of which no signal tells")
-    with balance_changes(license, "a trigger kept the change, the sweep found it"), connection.cursor() as cursor:
+    with balance_changes(license, "a trigger kept the change, the relay found it"), connection.cursor() as cursor:
         cursor.execute(
             "UPDATE ledger_billofentryline SET cif_fc = cif_fc + 1000 WHERE bill_of_entry_id = "
             "(SELECT id FROM ledger_billofentry WHERE number = '9900001')"

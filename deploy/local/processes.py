@@ -27,6 +27,14 @@ def celery(
 
 
 @contextmanager
+def relay(log: str, folder: Path = CHECKOUT / ".local") -> Iterator[subprocess.Popen[bytes]]:
+    """`manage.py relay`, from backend/, with its output in a log file of `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with running([sys.executable, "manage.py", "relay"], folder / log) as process:
+        yield process
+
+
+@contextmanager
 def running(
     command: list[str], log: Path, *, backend: Path = BACKEND, environment: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[bytes]]:
