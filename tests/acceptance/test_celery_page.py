@@ -272,7 +272,7 @@ def test_results_are_kept_in_postgresql(license: License, tmp_path: Path) -> Non
     assert state == "SUCCESS"
     assert_is_as_documented(result, status="success")
     assert_is_as_documented(failed, status="error")
-    assert "1 parts of the run failed: licenses 1 to 1" in failed["error"]
+    assert "1 chunks of the run failed: licenses 0310000001 to 0310000001" in failed["error"]
     rows = sql("SELECT task_id, status, result FROM django_celery_results_taskresult ORDER BY id")
     assert [(row[0], row[1], json.loads(row[2])) for row in rows] == [
         (task_id, "SUCCESS", result),
@@ -387,7 +387,7 @@ def test_the_exit_status_of_sync_licenses(license: License) -> None:
         holder.execute("LOCK TABLE ledger_billofentryline")
         done = manage("sync_licenses", PGOPTIONS="-c lock_timeout=200ms")
     assert done.returncode == 1
-    assert "1 parts of the run failed" in done.stderr
+    assert "1 chunks of the run failed" in done.stderr
 
 
 def test_no_broker_is_needed_by_hand(license: License) -> None:
