@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 20
+SEED ?=
 
 PYTHON_OF_VENV := .venv/bin/python
 INSTALLED := .venv/installed
@@ -11,13 +13,14 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint plans history wake lock clean
+.PHONY: help setup demo run test faults lint plans history wake lock clean
 
 help:
 	@printf '%s\n' \
 	    'make demo     the main job from end to end, on sample ledgers, with servers of its own' \
 	    'make run      the whole stack, until Ctrl-C; its data stay in .local/run/' \
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
+	    'make faults   MINUTES=20 of faults, chosen by SEED=number, while writers write; test has a short one' \
 	    'make lint     the linters and the type checker' \
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
 	    'make history  what a row of history costs the engine' \
@@ -46,6 +49,10 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) -m pytest $(ARGS)
+
+# What happened, and how to replay it, is printed; logs stay in .local/faults/.
+faults: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) tests/faults/storm.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED)
 	$(PYTHON_OF_VENV) -m ruff check .
