@@ -50,9 +50,11 @@ OF_A_FAULT = re.compile(
     r"|redis\.exceptions\.(ConnectionError|TimeoutError|BusyLoadingError|OutOfMemoryError): "
     r"|kombu\.exceptions\.OperationalError: "
     r"|celery\.beat\.SchedulingError: Couldn't apply scheduled task .*(connect|Timeout|closed|not allowed when used)"
+    r"|billiard\.einfo\.ExceptionWithTraceback:"  # and then, a traceback of its own, with which
     r"|billiard\.exceptions\.WorkerLostError: Worker exited prematurely: signal N \(SIGKILL\)"
-    # Celery's: it says so while it takes up its connection again, and goes on
+    # Celery's own, while it takes up a lost connection again, and once each: a sweep is lost, the next one is sent
     r"|AttributeError: 'NoneType' object has no attribute 'connection_errors'"
+    r"|celery\.beat\.SchedulingError: .*: 'NoneType' object has no attribute 'client'"
 )
 TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n", re.MULTILINE)
 CHAINED = re.compile(r"^ *(During handling of the above|The above exception was the direct cause)", re.MULTILINE)
@@ -93,7 +95,7 @@ class Storm:
         """Whether all was as it should be. Prints what happened."""
         self._prepare()
         self._start_processes()
-        faults = Faults(self._servers, self._daemons, self._environment)
+        faults = Faults(self._servers, self._daemons, self._environment, self._folder / "night.log")
         writing_since = time.monotonic()
         self._start_writers()
         self._strike(faults)
@@ -207,6 +209,10 @@ class Storm:
             "the quarantine is empty": not self._sql("SELECT 1 FROM ledger_quarantine LIMIT 1"),
             "no run is going on": not self._sql("SELECT 1 FROM reconcile_reconciliationrun WHERE status = 'running'"),
             "the night has been": bool(self._sql("SELECT 1 FROM reconcile_reconciliationrun WHERE trigger = 'night'")),
+            "no session of the engine forgot its transaction": not self._sql(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'engine%' "
+                "AND state LIKE 'idle in%' AND state_change < now() - interval '5 seconds'"
+            ),
             "beat sends": self._has_logged("beat", "Sending due task", over),
             **{f"{name} works": self._has_logged(name, " succeeded in ", over) for name in ("worker 1", "worker 2")},
         }
@@ -294,7 +300,8 @@ class Storm:
     def _check_logs(self) -> Counter[str]:
         """What the tracebacks in the logs of our processes end with; those that no fault explains are told."""
         ends: Counter[str] = Counter()
-        for name in self._daemons:
+        (self._folder / "night.log").touch()
+        for name in (*self._daemons, "night"):
             for traceback in TRACEBACK.split(self._log(name))[1:]:
                 if CHAINED.search(traceback):
                     continue  # another one follows that it led to
