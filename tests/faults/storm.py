@@ -51,11 +51,14 @@ OF_A_FAULT = re.compile(
     r"|kombu\.exceptions\.OperationalError: "
     r"|celery\.beat\.SchedulingError: Couldn't apply scheduled task .*(connect|Timeout|closed|not allowed when used)"
     r"|billiard\.einfo\.ExceptionWithTraceback:"  # and then, a traceback of its own, with which
-    r"|billiard\.exceptions\.WorkerLostError: Worker exited prematurely: signal N \(SIGKILL\)"
-    # Celery's own, while it takes up a lost connection again, and once each: a sweep is lost, the next one is sent
-    r"|AttributeError: 'NoneType' object has no attribute 'connection_errors'"
+    r"|billiard\.exceptions\.WorkerLostError: Worker exited prematurely: (signal N \(SIGKILL\)|exitcode N)"
+    # Celery's own, when it has lost its connection: it goes on; or a sweep is lost, and the next is sent; or (hostname)
+    # a worker ends that had a message which it had not begun, and is started again
+    r"|AttributeError: 'NoneType' object has no attribute '(connection_errors|hostname)'"
     r"|celery\.beat\.SchedulingError: .*: 'NoneType' object has no attribute 'client'"
 )
+ENDS_A_WORKER = re.compile(r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname')")
+"""With what Celery gives up, to be started again: Redis takes nothing, and the fault of its own above."""
 TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n", re.MULTILINE)
 CHAINED = re.compile(r"^ *(During handling of the above|The above exception was the direct cause)", re.MULTILINE)
 
@@ -306,16 +309,16 @@ class Storm:
                 if CHAINED.search(traceback):
                     continue  # another one follows that it led to
                 end = next((line for line in traceback.splitlines() if re.match(r"[A-Za-z_.]+(:|$)", line)), "?")
-                end = re.sub(r"\d+", "N", end)[:150]
-                ends[f"{name}: {end}"] += 1
+                end = re.sub(r"\d+", "N", end)
+                # what else is named there is another one each time
+                ends[f"{name}: " + re.sub(r"\(\S+ .*\) of pipeline", "of pipeline", end)[:150]] += 1
                 if not OF_A_FAULT.match(end):
                     self._complaints.append(f"a traceback of {name} that no fault explains: {end}")
         self._ended: Counter[str] = Counter()
         for name, daemon in self._daemons.items():
             for how in daemon.ended_by_itself:
                 self._ended[f"{name}: {how}"] += 1
-                # a worker that comes up while Redis takes nothing gives up, and is started again
-                if not how.endswith("OutOfMemoryError"):
+                if not ENDS_A_WORKER.search(how):
                     self._complaints.append(f"{name} ended by itself: {how}")
         self._complaints = list(dict.fromkeys(self._complaints))
         return ends

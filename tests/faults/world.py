@@ -6,13 +6,14 @@ to: from what each has committed follows every fact, whoever came first.
 """
 
 import random
-from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 WRITERS = 4
-LICENSES = range(1, 31)
+LICENSES = range(1, 1001)
+HOT = range(1, 13)
+"""Where writers meet. The others are written so rarely that a change of theirs which is lost stays lost."""
 SERIALS = range(1, 4)
 BILLS = range(5)
 ALLOTMENTS = range(3)
@@ -44,13 +45,13 @@ WORLD = f"""
     INSERT INTO license_exportitem (id, license_id, norm_id, cif_fc)
         SELECT l, l, 1, 100000 FROM generate_series(1, {len(LICENSES)}) AS l;
     INSERT INTO license_exportitem (id, license_id, cif_fc)
-        SELECT w * 1000 + l, l, 0
+        SELECT w * 10000 + l, l, 0
         FROM generate_series(1, {WRITERS}) AS w, generate_series(1, {len(LICENSES)}) AS l;
     INSERT INTO license_importitem (id, license_id, serial_number, quantity, cif_fc)
         SELECT l * 10 + s, l, s, 1000, CASE s WHEN 2 THEN 500 ELSE 0 END
         FROM generate_series(1, {len(LICENSES)}) AS l, generate_series(1, {len(SERIALS)}) AS s;
     INSERT INTO license_importitem (id, license_id, serial_number, quantity)
-        SELECT w * 1000, 1, 10 + w, 1000 FROM generate_series(1, {WRITERS}) AS w;
+        SELECT 100000 + w, 1, 10 + w, 1000 FROM generate_series(1, {WRITERS}) AS w;
     INSERT INTO license_importitem_item_names (importitem_id, itemname_id)
         SELECT l * 10 + 1, 1 + l % {WRITERS} FROM generate_series(1, {len(LICENSES)}) AS l;
     INSERT INTO license_company (id, iec) VALUES (1, '0000000001');
@@ -87,10 +88,19 @@ class Operation:
     def items(self) -> list[int]:
         return [license * 10 + self.serial for license in self.licenses]
 
+    @property
+    def own_export_item(self) -> int:
+        return self.writer * 10_000 + self.licenses[-1]
+
+    @property
+    def own_import_item(self) -> int:
+        return 100_000 + self.writer
+
 
 def operation(seed: int, writer: int, number: int) -> Operation:
     dice = random.Random(f"{seed}, writer {writer}, operation {number}")
-    licenses = sorted(dice.sample(LICENSES, dice.randint(1, 6)), reverse=writer % 2 == 0)
+    chosen = {*dice.sample(HOT, dice.randint(1, 3)), *dice.sample(LICENSES, dice.randint(0, 3))}
+    licenses = sorted(chosen, reverse=writer % 2 == 0)
     return Operation(
         writer=writer,
         number=number,
@@ -121,9 +131,9 @@ class Facts:
 def foresee(operations: list[Operation]) -> Facts:
     """The facts after these operations: each writer's in its order, one writer after the other."""
     facts = Facts()
-    facts.credits = defaultdict(Decimal, {license: Decimal(100_000) for license in LICENSES})
-    facts.credits |= {writer * 1000 + license: Decimal(0) for writer in range(1, WRITERS + 1) for license in LICENSES}
-    facts.places = {writer * 1000: 1 for writer in range(1, WRITERS + 1)}
+    facts.credits = {license: Decimal(100_000) for license in LICENSES}
+    facts.credits |= {writer * 10_000 + license: Decimal(0) for writer in range(1, WRITERS + 1) for license in LICENSES}
+    facts.places = {100_000 + writer: 1 for writer in range(1, WRITERS + 1)}
     facts.percentages = {writer: Decimal(10) for writer in range(1, WRITERS + 1)}
     facts.numbers = {f"{license:010}" for license in LICENSES}
     for done in operations:
@@ -135,7 +145,7 @@ def _foresee(done: Operation, facts: Facts) -> None:  # noqa: C901 (a table of k
     taken = (done.quantity, done.cif_fc)
     match done.kind:
         case "save":
-            facts.credits[done.writer * 1000 + done.licenses[0]] = done.cif_fc
+            facts.credits[done.own_export_item] = done.cif_fc
         case "QuerySet.update":
             facts.lines |= {key: taken for key in facts.lines if key[0] == done.bill and key[1] in done.items}
         case "raw SQL":
@@ -155,7 +165,7 @@ def _foresee(done: Operation, facts: Facts) -> None:  # noqa: C901 (a table of k
         case "reserve again":
             facts.links = {link for link in facts.links if link[0] != done.allotment}
         case "move an item":
-            facts.places[done.writer * 1000] = done.licenses[0]
+            facts.places[done.own_import_item] = done.licenses[-1]
         case "restrict a name":
             facts.percentages[done.writer] = Decimal(done.serial * 10)
         case "add a license":

@@ -73,7 +73,7 @@ def do(todo: Operation) -> None:
 
 
 def save(todo: Operation) -> None:
-    item = ExportItem.objects.get(pk=todo.writer * 1000 + todo.licenses[0])
+    item = ExportItem.objects.get(pk=todo.own_export_item)
     item.cif_fc = todo.cif_fc
     item.save()
 
@@ -151,7 +151,7 @@ def reserve_again(todo: Operation) -> None:
 
 
 def move(todo: Operation) -> None:
-    run("UPDATE license_importitem SET license_id = %s WHERE id = %s", todo.licenses[0], todo.writer * 1000)
+    run("UPDATE license_importitem SET license_id = %s WHERE id = %s", todo.licenses[-1], todo.own_import_item)
 
 
 def restrict(todo: Operation) -> None:
