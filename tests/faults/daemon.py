@@ -28,10 +28,13 @@ class Daemon:
         self._environment = {**os.environ, **environment}
         self._is_killed = False
         self._gone_since: float | None = None
+        self._log_size = 0
+        """Of the log, when the process was started."""
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log_path.open("ab") as log:
+            self._log_size = log.tell()
             return subprocess.Popen(
                 self._command,
                 cwd=BACKEND,
@@ -42,9 +45,13 @@ class Daemon:
                 start_new_session=True,
             )
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def look_after(self) -> None:
         """To be called often."""
-        if self._process.poll() is None:
+        if self.is_running:
             return
         if self._gone_since is None:
             self._gone_since = time.monotonic()
@@ -57,7 +64,7 @@ class Daemon:
 
     def kill(self, which: str) -> None:
         """`kill -9` of the main process, of one child, or of all at once."""
-        if self._process.poll() is not None:
+        if not self.is_running:
             return
         if which == "child":
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
@@ -79,7 +86,7 @@ class Daemon:
 
     def _last_words(self) -> str:
         """Of Celery, what it calls unrecoverable; else the last line of the log."""
-        log = self.log_path.read_text(errors="replace")[-20_000:]
+        log = self.log_path.read_bytes()[self._log_size :].decode(errors="replace")
         return (re.findall(r"Unrecoverable error: .*", log) or log.splitlines() or ["nothing"])[-1]
 
     def _kill_all(self) -> None:

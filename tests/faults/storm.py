@@ -216,6 +216,7 @@ class Storm:
                 "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'engine%' "
                 "AND state LIKE 'idle in%' AND state_change < now() - interval '5 seconds'"
             ),
+            "every process runs": all(daemon.is_running for daemon in self._daemons.values()),
             "beat sends": self._has_logged("beat", "Sending due task", over),
             **{f"{name} works": self._has_logged(name, " succeeded in ", over) for name in ("worker 1", "worker 2")},
         }
