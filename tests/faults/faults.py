@@ -24,7 +24,8 @@ from tests.faults.world import HOT, LICENSES
 SETTLE_SECONDS = 5
 """How long after a fault of PostgreSQL's a writer may still get its errors."""
 
-NIGHT_SECONDS = 180
+NIGHT_SECONDS = QUARANTINE_SECONDS = 180
+"""How long a reconciliation, or the way into quarantine, may take in mid-storm: no measure of anything."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Faults:
         self._daemons = daemons
         self._environment = environment
         self._night_log = night_log
-        self._postgres, self._redis = threading.Lock(), threading.Lock()
+        self._postgres, self._redis, self._poisoning = threading.Lock(), threading.Lock(), threading.Lock()
         self.strike: dict[str, Callable[[Fault], None]] = {
             "worker killed": self._worker_killed,
             "beat killed": self._kill("beat"),
@@ -249,25 +250,30 @@ class Faults:
                     recompute.apply_async(kwargs={"keys": {name: ids} if dice.random() < 0.9 else {}}, retry=False)
 
     def _poison(self, fault: Fault) -> None:
-        """Two debits whose sum exceeds its column, until a writer corrects them."""
-        item = fault.licenses[0] * 10 + 1
-        self._write(
-            "INSERT INTO ledger_billofentryline (bill_of_entry_id, import_item_id, cif_fc) "
-            "SELECT bill, %s, 9999999999999.99 FROM generate_series(9000, 9001) AS bill ON CONFLICT DO NOTHING",
-            item,
-        )
-        time.sleep(fault.lasts_seconds)
-        self._write(
-            "DELETE FROM ledger_billofentryline WHERE bill_of_entry_id IN (9000, 9001) AND import_item_id = %s", item
-        )
+        """Two debits whose sum exceeds its column. As soon as the license is in quarantine, a writer corrects them."""
+        license, item = fault.licenses[0], fault.licenses[0] * 10 + 1
+        with self._poisoning:
+            self._write(
+                "INSERT INTO ledger_billofentryline (bill_of_entry_id, import_item_id, cif_fc) "
+                "SELECT bill, %s, 9999999999999.99 FROM generate_series(9000, 9001) AS bill ON CONFLICT DO NOTHING",
+                item,
+            )
+            deadline = time.monotonic() + QUARANTINE_SECONDS
+            while not self._write("SELECT 1 FROM ledger_quarantine WHERE license_id = %s", license):
+                if time.monotonic() > deadline:
+                    self.complaints.append(f"not in quarantine after {QUARANTINE_SECONDS} seconds: license {license}")
+                    break
+                time.sleep(0.2)
+            self._write(
+                "DELETE FROM ledger_billofentryline WHERE bill_of_entry_id >= 9000 AND import_item_id = %s", item
+            )
 
-    def _write(self, statement: str, *parameters: object) -> None:
-        """As a writer would: tried until it is done."""
+    def _write(self, statement: str, *parameters: object) -> bool:
+        """As a writer would: tried until it is done. Whether there was such a row."""
         while True:
             with suppress(psycopg.Error), self._connect() as session:
                 session.execute("SET application_name = 'writer of poison'")
-                session.execute(statement, parameters)
-                return
+                return session.execute(statement, parameters).rowcount > 0
             time.sleep(0.2)
 
     def _night(self, fault: Fault) -> None:
