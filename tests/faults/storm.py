@@ -49,7 +49,8 @@ OF_A_FAULT = re.compile(
     r"|django\.db\.utils\.InternalError: cannot execute .* in a read-only transaction"
     r"|redis\.exceptions\.(ConnectionError|TimeoutError|BusyLoadingError|OutOfMemoryError): "
     r"|kombu\.exceptions\.OperationalError: "
-    r"|celery\.beat\.SchedulingError: Couldn't apply scheduled task .*(connect|Timeout|closed|not allowed when used)"
+    r"|celery\.beat\.SchedulingError: Couldn't apply scheduled task "
+    r".*(connect|reading from|Timeout|closed|not allowed when used)"
     r"|billiard\.einfo\.ExceptionWithTraceback:"  # and then, a traceback of its own, with which
     r"|billiard\.exceptions\.WorkerLostError: Worker exited prematurely: (signal N \(SIGKILL\)|exitcode N)"
     # Celery's own, when it has lost its connection: it goes on; or a sweep is lost, and the next is sent; or (hostname)
