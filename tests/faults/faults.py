@@ -99,9 +99,8 @@ class Faults:
             "messages doubled": self._messages_doubled,
             "poison": self._poison,
             "a night": self._night,
+            "relay killed": self._kill("relay"),
         }
-        if "relay" in daemons:
-            self.strike["relay killed"] = self._kill("relay")
 
     def _worker_killed(self, fault: Fault) -> None:
         self._daemons[fault.choose("worker 1", "worker 2")].kill(fault.choose(*("main", "child", "all") * 2))

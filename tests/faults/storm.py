@@ -28,7 +28,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / folder) for folder in 
 
 import psycopg  # noqa: E402
 
-from django_setup import BACKEND, CHECKOUT, set_up_django  # noqa: E402
+from django_setup import CHECKOUT, set_up_django  # noqa: E402
 from servers import Servers, temporary_servers  # noqa: E402
 from tests.faults import postgres_log, world  # noqa: E402
 from tests.faults.daemon import Daemon  # noqa: E402
@@ -136,9 +136,7 @@ class Storm:
             for name, host in (("worker 1", "one@storm"), ("worker 2", "two@storm"))
         }
         commands["beat"] = ("-m", "celery", "-A", "lmanagement", "beat", "--loglevel=info")
-        asked = subprocess.run([sys.executable, "manage.py", "help", "relay"], cwd=BACKEND, capture_output=True)
-        if asked.returncode == 0:
-            commands["relay"] = ("manage.py", "relay")
+        commands["relay"] = ("manage.py", "relay")
         for name, command in commands.items():
             environment = {**self._environment, "PGAPPNAME": f"engine {name}"}
             self._daemons[name] = Daemon(name, *command, folder=self._folder, environment=environment)
