@@ -116,6 +116,19 @@ def test_a_new_change_is_handed_over_beside_one_that_stays(hands: Hands) -> None
     assert hands.handed_over == 2
 
 
+def test_a_new_change_is_seen_behind_a_long_queue(hands: Hands) -> None:
+    sql(
+        "INSERT INTO ledger_licensechange (license_id, source, operation) SELECT 1, '', '' FROM generate_series(1, %s)",
+        2 * module.MOST_SEEN,
+    )
+    hands.relay.look()
+    hands.relay.look()
+    write(7, license_id=2)
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 2
+
+
 def test_a_late_committer_with_a_smaller_id_is_seen(hands: Hands) -> None:
     with session() as late:
         late.execute("UPDATE license_exportitem SET cif_fc = 5 WHERE license_id = 1")
