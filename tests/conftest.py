@@ -35,9 +35,14 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> None:
 def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Generator[None]:
     """A clean database in which commits are commits: the engine and its triggers live by them."""
     with django_db_blocker.unblock():
-        sql(f"TRUNCATE {TABLES} RESTART IDENTITY")
+        empty_tables()
         yield
         connection.close()
+
+
+def empty_tables() -> None:
+    """Begin anew: no rows, and ids from 1."""
+    sql(f"TRUNCATE {TABLES} RESTART IDENTITY")
 
 
 def sql(statement: str, *parameters: Any) -> list[Any]:

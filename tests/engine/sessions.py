@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import psycopg
-from django.db import connection
+from django.db import DatabaseError, connection, connections, transaction
 
 from ledger.engine import Outcome
 from ledger.sql import load
-from tests.conftest import sql
+from tests.conftest import one, sql
 
 DEADLINE_SECONDS = 20
 GATE = 4242
@@ -166,3 +166,106 @@ def failing(table: str, condition: str, code: str, *, once: bool = False) -> Ite
         yield
     finally:
         sql(f"DROP TRIGGER fail ON {table}; DROP FUNCTION public.fail(); DROP SEQUENCE public.failures")
+
+
+class OpenTransaction:
+    """A transaction of somebody else that stays open until `end`. Within `taking_part`, Django's connection is theirs,
+    so every way to write is open to them."""
+
+    def __init__(self) -> None:
+        self._connection = connections.create_connection("default")
+        self._block = transaction.atomic(durable=True)
+        with self.taking_part():
+            self._block.__enter__()
+            self._pid = one("SELECT pg_backend_pid()")
+
+    @contextmanager
+    def taking_part(self) -> Iterator[None]:
+        ours = connections["default"]
+        connections["default"] = self._connection
+        try:
+            yield
+        finally:
+            connections["default"] = ours
+
+    def end(self, how: str) -> None:
+        """By `commit`, `rollback` or a `kill`, from outside. Raises what the commit raised."""
+        try:
+            if how == "kill":
+                kill(self._pid)
+                return
+            with self.taking_part():
+                if how == "rollback":
+                    transaction.set_rollback(True)
+                self._block.__exit__(None, None, None)
+        finally:
+            self._connection.close()
+
+
+def kill(pid: int) -> None:
+    """End a session from outside, and wait until it is gone, with its locks."""
+    assert one("SELECT pg_terminate_backend(%s, %s)", pid, DEADLINE_SECONDS * 1000)
+
+
+class Walker:
+    """An engine in a thread and a connection of its own that goes from statement to statement as it is told, and stands
+    still in between, in the middle of its transaction. Nothing of it is left to chance: it moves only within `walk`."""
+
+    def __init__(self, work: Callable[[], Outcome]) -> None:
+        self.work = work
+        self.outcome: Outcome | None = None
+        self.is_through = False
+        self._error: BaseException | None = None
+        self._until: str | None = None
+        self._pid: int | None = None
+        self._is_to_crash = False
+        self._may_go_on, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def walk(self, after: str | None = None) -> None:
+        """Go on until it has run this statement of ledger/sql, or, where that does not come or there is none, to the
+        end. Raises what it raised."""
+        self._until = load(after) if after else None
+        self._go_on()
+        if self._error:
+            raise self._error
+
+    def die(self, how: str) -> None:
+        """Where it stands: by a `crash` of the process, or a `kill` of its session."""
+        if how == "crash":
+            self._is_to_crash = True
+        elif self._pid:
+            kill(self._pid)
+        self._until = None
+        self._go_on()
+        assert isinstance(self._error, Crash | DatabaseError), f"it outlived its end: {self.outcome}"
+
+    def _go_on(self) -> None:
+        self._may_go_on.release()
+        assert self._stands.acquire(timeout=DEADLINE_SECONDS), "the engine does not come to an end"
+
+    def _run(self) -> None:
+        try:
+            self._may_go_on.acquire()
+            with connection.execute_wrapper(self._step):
+                self.outcome = self.work()
+        except BaseException as error:  # noqa: BLE001 (whoever has it walk gets to see it)
+            self._error = error
+        finally:
+            connection.close()
+            self.is_through = True
+            self._stands.release()
+
+    def _step(self, execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
+        result = execute(statement, *rest)
+        if statement == self._until:
+            self._pid = connection.connection.info.backend_pid
+            self._stands.release()
+            self._may_go_on.acquire()
+            if self._is_to_crash:
+                raise Crash
+        return result
+
+
+class Crash(BaseException):
+    """The end of a process in mid-statement: nothing catches it."""
