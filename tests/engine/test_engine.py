@@ -367,6 +367,17 @@ def test_a_quarantined_license_that_is_deleted_leaves_quarantine() -> None:
     assert_balances_follow_facts()
 
 
+def test_a_quarantined_license_that_never_had_a_balance_leaves_quarantine_with_truncate() -> None:
+    make_licenses(2)
+    sql(f"INSERT INTO license_exportitem (license_id, cif_fc) VALUES (2, {GREATEST}), (2, {GREATEST})")
+    drain()
+    assert quarantine() == [(2, 1)]
+    sql("TRUNCATE license_license CASCADE")
+    drain()
+    assert quarantine() == []
+    assert_balances_follow_facts()
+
+
 def test_quarantine_follows_the_license_that_a_recompute_repaired() -> None:
     make_licenses(2)
     sql("INSERT INTO ledger_quarantine (license_id, error) VALUES (1, 'old'), (2, 'old')")

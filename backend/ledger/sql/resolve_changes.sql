@@ -22,13 +22,15 @@ JOIN license_importitem_item_names AS link ON link.itemname_id = change.item_nam
 JOIN license_importitem AS item ON item.id = link.importitem_id
 WHERE %(change_ids)s::bigint[] IS NULL OR change.id = ANY(%(change_ids)s::bigint[])
 UNION
--- no id at all, as TRUNCATE leaves it: every license there is, and every license that a balance is left of
+-- no id at all, as TRUNCATE leaves it: every license there is, and every license that a balance is left of, or a place
+-- in quarantine, of which a license whose first recompute failed has nothing else
 SELECT change.id, every.license_id
 FROM ledger_licensechange AS change
 CROSS JOIN (
     SELECT id AS license_id FROM license_license
     UNION SELECT license_id FROM ledger_licensebalance
     UNION SELECT license_id FROM ledger_importitembalance
+    UNION SELECT license_id FROM ledger_quarantine
 ) AS every
 WHERE (%(change_ids)s::bigint[] IS NULL OR change.id = ANY(%(change_ids)s::bigint[]))
     AND coalesce(change.license_id, change.import_item_id, change.allotment_id, change.item_name_id) IS NULL
