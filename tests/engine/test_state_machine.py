@@ -125,7 +125,6 @@ def some(ways: st.SearchStrategy[Write]) -> st.SearchStrategy[list[tuple[Write, 
 
 
 several = some(writes.writes)
-links_and_lines = some(writes.writes_to_lines)
 
 
 # ── What can be seen ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,17 +271,17 @@ class LivesOfAWorld(RuleBasedStateMachine):
 
         self._write(write_all)
 
-    @rule(parts=links_and_lines, others=links_and_lines, work=works)
+    @rule(lines=some(writes.writes_to_lines), links=some(writes.writes_to_links), first=places, work=works)
     def two_write_who_cannot_see_each_other(
-        self, parts: list[tuple[Write, bool]], others: list[tuple[Write, bool]], work: Work
+        self, lines: list[tuple[Write, bool]], links: list[tuple[Write, bool]], first: int, work: Work
     ) -> None:
-        """And an engine comes by after the first has committed."""
-        for who, writes_of_one in zip(PLACES, (parts, others), strict=True):
-            self.somebody_leaves_it_open(who, writes_of_one)
-        self.somebody_ends(0, "commit")
+        """What both together mean, neither can know. An engine comes by after the first has committed."""
+        self.somebody_leaves_it_open(0, lines)
+        self.somebody_leaves_it_open(1, links)
+        self.somebody_ends(first, "commit")
         work()
         self.what_differs_is_known_to()
-        self.somebody_ends(1, "commit")
+        self.somebody_ends(1 - first, "commit")
 
     @rule(write=writes.writes_that_fail)
     def somebody_enters_what_is_too_great(self, write: Write) -> None:
@@ -290,7 +289,7 @@ class LivesOfAWorld(RuleBasedStateMachine):
 
     @rule(is_all=st.booleans(), write=writes.writes)
     def somebody_puts_back(self, is_all: bool, write: Write) -> None:
-        """What was there before the last write, or the world of the beginning, of which little would be left without."""
+        """What was there before the last write; or all of the beginning, since little would be left without."""
         self._put_back(self.world if is_all else self.before)
         self._write(write)
 

@@ -65,7 +65,14 @@ class Write:
         return f"{self.how.__name__}({', '.join(f'{name}={value}' for name, value in self.what.items())})"
 
 
-WAYS: dict[str, list[st.SearchStrategy[Write]]] = {"licenses": [], "items": [], "lines": [], "fail": []}
+WAYS: dict[str, list[st.SearchStrategy[Write]]] = {
+    "licenses": [],
+    "items": [],
+    "names": [],
+    "lines": [],
+    "links": [],
+    "fail": [],
+}
 """By what they write to; or that the recompute fails for what they write."""
 
 
@@ -238,24 +245,24 @@ def delete_item(item: int) -> None:
     ImportItem.objects.filter(pk=item).delete()
 
 
-@way("items", name=names, percentage=percentages)
+@way("names", name=names, percentage=percentages)
 def restrict_name(name: int, percentage: Decimal) -> None:
     ItemName.objects.filter(pk=name).update(restriction_percentage=percentage)
 
 
-@way("items", name=names, norm=norms | st.none())
+@way("names", name=names, norm=norms | st.none())
 def save_norm_of_name(name: int, norm: int | None) -> None:
     if row := ItemName.objects.filter(pk=name).first():
         row.sion_norm_id = norm
         row.save()
 
 
-@way("items", name=names)
+@way("names", name=names)
 def delete_name(name: int) -> None:
     ItemName.objects.filter(pk=name).delete()
 
 
-@way("items", name=names)
+@way("names", name=names)
 def merge_name(name: int) -> None:
     """Makes it if it is gone, else changes its norm."""
     execute(
@@ -266,13 +273,13 @@ def merge_name(name: int) -> None:
     )
 
 
-@way("items", item=items, some=st.sets(names, max_size=2), verb=st.sampled_from(["add", "remove", "set", "clear"]))
+@way("names", item=items, some=st.sets(names, max_size=2), verb=st.sampled_from(["add", "remove", "set", "clear"]))
 def link_names(item: int, some: set[int], verb: str) -> None:
     if row := ImportItem.objects.filter(pk=item).first():
         change_links(row.item_names, verb, some)
 
 
-@way("items", name=names, some=st.sets(items, max_size=3), verb=st.sampled_from(["add", "remove", "set", "clear"]))
+@way("names", name=names, some=st.sets(items, max_size=3), verb=st.sampled_from(["add", "remove", "set", "clear"]))
 def link_items(name: int, some: set[int], verb: str) -> None:
     if row := ItemName.objects.filter(pk=name).first():
         change_links(row.import_items, verb, some)
@@ -343,7 +350,9 @@ def delete_debits(item: int) -> None:
 @way("lines", allotment=allotments, some=st.sets(items, min_size=1, max_size=2), cif_fc=amounts)
 def copy_reservations(allotment: int, some: set[int], cif_fc: Decimal) -> None:
     rows = [(allotment, item, 1, cif_fc) for item in sorted(some)]
-    copy("ledger_allotmentline (allotment_id, import_item_id, quantity, cif_fc)", rows)
+    with transaction.atomic():
+        AllotmentLine.objects.filter(allotment_id=allotment, import_item_id__in=some).delete()
+        copy("ledger_allotmentline (allotment_id, import_item_id, quantity, cif_fc)", rows)
 
 
 @way("lines", allotment=allotments, item=items, cif_fc=amounts)
@@ -369,31 +378,31 @@ def delete_reservations(item: int) -> None:
     sql("DELETE FROM ledger_allotmentline WHERE import_item_id = %s", item)
 
 
-@way("lines", allotment=allotments, some=st.sets(bills), verb=st.sampled_from(["add", "remove", "set", "clear"]))
+@way("links", allotment=allotments, some=st.sets(bills), verb=st.sampled_from(["add", "remove", "set", "clear"]))
 def link_bills(allotment: int, some: set[int], verb: str) -> None:
     if row := Allotment.objects.filter(pk=allotment).first():
         change_links(row.bills_of_entry, verb, some)
 
 
-@way("lines", bill=bills, some=st.sets(allotments), verb=st.sampled_from(["add", "remove", "set", "clear"]))
+@way("links", bill=bills, some=st.sets(allotments), verb=st.sampled_from(["add", "remove", "set", "clear"]))
 def link_allotments(bill: int, some: set[int], verb: str) -> None:
     if row := BillOfEntry.objects.filter(pk=bill).first():
         change_links(row.allotments, verb, some)
 
 
-@way("lines", allotment=allotments, to=allotments)
+@way("links", allotment=allotments, to=allotments)
 def move_links_of_allotment(allotment: int, to: int) -> None:
     sql("UPDATE ledger_allotment_bills_of_entry SET allotment_id = %s WHERE allotment_id = %s", to, allotment)
 
 
-@way("lines", bill=bills)
+@way("links", bill=bills)
 def delete_bill_or_make_it(bill: int) -> None:
     """With its lines and its links to allotments, which then reserve again."""
     if not BillOfEntry.objects.filter(pk=bill).delete()[0]:
         BillOfEntry.objects.create(id=bill, number=bill)
 
 
-@way("lines", allotment=allotments)
+@way("links", allotment=allotments)
 def delete_allotment_or_make_it(allotment: int) -> None:
     if not Allotment.objects.filter(pk=allotment).delete()[0]:
         Allotment.objects.create(id=allotment, company_id=1)
@@ -422,7 +431,8 @@ def copy(table: str, rows: list[tuple[Any, ...]]) -> None:
 
 
 writes = st.one_of(*(way for ways in WAYS.values() for way in ways))
-writes_to_lines, writes_that_fail = st.one_of(WAYS["lines"]), st.one_of(WAYS["fail"])
+writes_to_lines, writes_to_links = st.one_of(WAYS["lines"]), st.one_of(WAYS["links"] + WAYS["names"])
+writes_that_fail = st.one_of(WAYS["fail"])
 TRUNCATED = (
     "license_license", "license_exportitem", "license_importitem", "license_importitem_item_names", "license_itemname",
     "ledger_billofentryline", "ledger_allotmentline", "ledger_allotment_bills_of_entry", "ledger_billofentry",
