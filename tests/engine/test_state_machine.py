@@ -283,9 +283,10 @@ class LivesOfAWorld(RuleBasedStateMachine):
         self.what_differs_is_known_to()
         self.somebody_ends(1 - first, "commit")
 
-    @rule(write=writes.writes_that_fail)
-    def somebody_enters_what_is_too_great(self, write: Write) -> None:
+    @rule(write=writes.writes_that_fail, work=works)
+    def somebody_enters_what_is_too_great(self, write: Write, work: Work) -> None:
         self._write(write)
+        work()
 
     @rule(is_all=st.booleans(), write=writes.writes)
     def somebody_puts_back(self, is_all: bool, write: Write) -> None:
@@ -397,6 +398,7 @@ class LivesOfAWorld(RuleBasedStateMachine):
             walker.die(how)
 
     # What the steps above may come to, but seldom do: while an engine stands, facts change and another one comes.
+    # Nothing is pending before: it would hide what these two do to each other.
 
     @rule(write=writes.writes, work=works, after=statements, then=writes.writes, other=works, dies=st.booleans())
     def an_engine_is_overtaken(
@@ -410,12 +412,12 @@ class LivesOfAWorld(RuleBasedStateMachine):
         self.what_differs_is_known_to()
         self.an_engine_dies(0, "crash") if dies else self.an_engine_comes_to_its_end(0)
 
-    @rule(write=writes.writes, work=works, after=late_statements, other=works, other_after=statements)
-    def two_engines_meet(self, write: Write, work: Work, after: str, other: Work, other_after: str) -> None:
+    @rule(write=writes.writes, after=late_statements, other=drains | works, other_after=statements)
+    def two_engines_meet(self, write: Write, after: str, other: Work, other_after: str) -> None:
         """And the facts are again what they were when the first one came."""
         self._clear_the_way()
         self._write(write)
-        self._walk(0, work, after)
+        self._walk(0, Drain(), after)
         self._put_back(self.before)
         self._walk(1, other, other_after)
         self.what_differs_is_known_to()
@@ -426,6 +428,8 @@ class LivesOfAWorld(RuleBasedStateMachine):
     def _clear_the_way(self) -> None:
         for who in PLACES:
             self.an_engine_comes_to_its_end(who)
+        self._put_back(self.world)
+        drain()
 
     # ── The others ──
 
