@@ -112,8 +112,9 @@ recomputes = st.builds(
 drains = st.just(Drain())
 works = drains | drains | drains | st.builds(Drain, keys) | recomputes
 statements = st.sampled_from(STATEMENTS)
-late_statements = st.sampled_from(STATEMENTS[-4:])
-"""An engine that stands after one of these holds the locks of its licenses."""
+early_statements = st.sampled_from(("claim_changes", "fan_out_changes", "resolve_changes", "lock_licenses"))
+late_statements = st.sampled_from(("lock_licenses", "write_balances", "delete_changes"))
+"""Where two engines stand that can do the most to each other."""
 PLACES = (0, 1)
 places = st.sampled_from(PLACES)
 """Of transactions that are open, and of engines that stand: at most so many of each at a time."""
@@ -400,23 +401,23 @@ class LivesOfAWorld(RuleBasedStateMachine):
     # What the steps above may come to, but seldom do: while an engine stands, facts change and another one comes.
     # Nothing is pending before: it would hide what these two do to each other.
 
-    @rule(write=writes.writes, work=works, after=statements, then=writes.writes, other=works, dies=st.booleans())
+    @rule(parts=several, work=works, after=statements, then=writes.writes, other=works, dies=st.booleans())
     def an_engine_is_overtaken(
-        self, write: Write, work: Work, after: str, then: Write, other: Work, dies: bool
+        self, parts: list[tuple[Write, bool]], work: Work, after: str, then: Write, other: Work, dies: bool
     ) -> None:
         self._clear_the_way()
-        self._write(write)
+        self.somebody_writes_in_a_transaction(parts, commits=True)
         self._walk(0, work, after)
         is_refused(then)
         other()
         self.what_differs_is_known_to()
         self.an_engine_dies(0, "crash") if dies else self.an_engine_comes_to_its_end(0)
 
-    @rule(write=writes.writes, after=late_statements, other=drains | works, other_after=statements)
-    def two_engines_meet(self, write: Write, after: str, other: Work, other_after: str) -> None:
+    @rule(parts=several, after=late_statements, other=drains | works, other_after=early_statements)
+    def two_engines_meet(self, parts: list[tuple[Write, bool]], after: str, other: Work, other_after: str) -> None:
         """And the facts are again what they were when the first one came."""
         self._clear_the_way()
-        self._write(write)
+        self.somebody_writes_in_a_transaction(parts, commits=True)
         self._walk(0, Drain(), after)
         self._put_back(self.before)
         self._walk(1, other, other_after)
