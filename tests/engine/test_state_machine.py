@@ -351,18 +351,19 @@ class LivesOfAWorld(RuleBasedStateMachine):
                 self._assert_all_is_done()
             for name in NAMES:
                 assert not sql(
-                    f"SELECT FROM ledger_licensechange WHERE {name} = ANY(%s)", list(getattr(keys, name, ()))
+                    f"SELECT id FROM ledger_licensechange WHERE {name} = ANY(%s)", list(getattr(keys, name, ()))
                 )
 
-    @rule(write=writes.writes, work=recomputes)
-    def an_engine_recomputes(self, write: Write, work: Recompute) -> None:
+    @rule(write=writes.writes, midnights=st.integers(0, 1), work=recomputes)
+    def an_engine_recomputes(self, write: Write, midnights: int, work: Recompute) -> None:
         self._write(write)
+        self._pass(midnights)
         outcome = work()
         if not self.engines:
             assert outcome.busy == set()
             assert not (look().wrong() - outcome.quarantined) & set(work.license_ids) or not work.with_items
 
-    @precondition(lambda _: sql("SELECT FROM ledger_quarantine"))
+    @precondition(lambda _: sql("SELECT license_id FROM ledger_quarantine"))
     @rule(is_due=st.booleans(), with_items=st.booleans())
     def an_engine_tries_the_quarantined_again(self, is_due: bool, with_items: bool) -> None:
         licenses = set(due_for_retry() if is_due else sql_column("SELECT license_id FROM ledger_quarantine"))
@@ -413,13 +414,22 @@ class LivesOfAWorld(RuleBasedStateMachine):
         self.what_differs_is_known_to()
         self.an_engine_dies(0, "crash") if dies else self.an_engine_comes_to_its_end(0)
 
-    @rule(parts=several, after=late_statements, other=drains | works, other_after=early_statements)
-    def two_engines_meet(self, parts: list[tuple[Write, bool]], after: str, other: Work, other_after: str) -> None:
+    @rule(
+        parts=several,
+        after=late_statements,
+        midnights=st.sampled_from([0, 0, 1]),
+        other=drains | works,
+        other_after=early_statements,
+    )
+    def two_engines_meet(
+        self, parts: list[tuple[Write, bool]], after: str, midnights: int, other: Work, other_after: str
+    ) -> None:
         """And the facts are again what they were when the first one came."""
         self._clear_the_way()
         self.somebody_writes_in_a_transaction(parts, commits=True)
         self._walk(0, Drain(), after)
         self._put_back(self.before)
+        self._pass(midnights)
         self._walk(1, other, other_after)
         self.what_differs_is_known_to()
         self.an_engine_comes_to_its_end(0)
@@ -434,14 +444,10 @@ class LivesOfAWorld(RuleBasedStateMachine):
 
     # ── The others ──
 
-    @rule(write=writes.writes)
-    def a_midnight_passes(self, write: Write) -> None:
+    @rule(write=writes.writes, midnights=st.integers(0, 2), at_once=st.integers(1, 6))
+    def an_audit_raises_no_false_alarm(self, write: Write, midnights: int, at_once: int) -> None:
         self._write(write)
-        sql("UPDATE moved.clock SET days = days + 1")
-
-    @rule(write=writes.writes, at_once=st.integers(1, 6))
-    def an_audit_raises_no_false_alarm(self, write: Write, at_once: int) -> None:
-        self._write(write)
+        self._pass(midnights)
         audit = together(audit_all([], at_once))
         view = look()
         assert {difference.license_id for difference in audit.differences} == view.differing()
@@ -451,6 +457,9 @@ class LivesOfAWorld(RuleBasedStateMachine):
                 assert difference.cause is Cause.QUARANTINED
             else:
                 assert (difference.field, difference.cause) == ("is_expired", Cause.MISSED_EXPIRY)
+
+    def _pass(self, midnights: int) -> None:
+        sql("UPDATE moved.clock SET days = days + %s", midnights)
 
     # ── The end ──
 
