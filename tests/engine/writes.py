@@ -19,7 +19,7 @@ from tests.conftest import sql
 
 TODAY = "(statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date"
 # Items 1 and 2 are license 1's, 3 to 5 those of licenses 2 to 4; license 5 and item 6 are not there yet. Name 1
-# restricts three licenses, and allotment 1 reserves on three.
+# restricts three licenses, allotment 1 reserves on three, and allotment 3 on none.
 WORLD = f"""
     INSERT INTO license_sionnorm (id, code) VALUES (1, 'E1'), (2, 'E5');
     INSERT INTO license_company (id, iec) VALUES (1, '0000000001');
@@ -33,13 +33,13 @@ WORLD = f"""
     INSERT INTO license_importitem_item_names (importitem_id, itemname_id) VALUES (1, 1), (2, 2), (3, 1), (4, 1), (5, 2);
     INSERT INTO ledger_billofentry (id, number) VALUES (1, '1'), (2, '2');
     INSERT INTO ledger_billofentryline (bill_of_entry_id, import_item_id, quantity, cif_fc) VALUES (1, 1, 1, 100), (2, 3, 1, 100);
-    INSERT INTO ledger_allotment (id, company_id) VALUES (1, 1), (2, 1);
+    INSERT INTO ledger_allotment (id, company_id) VALUES (1, 1), (2, 1), (3, 1);
     INSERT INTO ledger_allotmentline (allotment_id, import_item_id, quantity, cif_fc)
         VALUES (1, 1, 1, 100), (1, 3, 1, 100), (1, 4, 1, 100), (2, 5, 1, 400);
     INSERT INTO ledger_allotment_bills_of_entry (allotment_id, billofentry_id) VALUES (2, 2);
 """  # noqa: E501 (a table of rows)
 
-LICENSES, ITEMS, NAMES, NORMS, BILLS, ALLOTMENTS = range(1, 6), range(1, 7), range(1, 4), (1, 2), (1, 2), (1, 2)
+LICENSES, ITEMS, NAMES, NORMS, BILLS, ALLOTMENTS = range(1, 6), range(1, 7), range(1, 4), (1, 2), (1, 2), range(1, 4)
 GREATEST = Decimal("9999999999999.99")
 GREATEST_QUANTITY = Decimal("999999999999.999")
 
