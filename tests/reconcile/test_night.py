@@ -183,6 +183,27 @@ def test_a_chunk_that_fails_stops_no_other_and_the_run_says_so(monkeypatch: pyte
     assert sorted(LicenseBalance.objects.filter(balance_cif=1).values_list("pk", flat=True)) == [3, 4]
 
 
+def test_what_failed_is_tried_again_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trouble may have passed by then."""
+    run = night.start(RunTrigger.NIGHT, batch_size=3)
+    assert run is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(night, "audit", lambda *_: sql("SELECT 1 / 0"))
+        assert night.take_chunk(run) == 0
+    assert night.take_chunk(run) == 3
+    chunks = run.chunks.order_by("pk")
+    assert [(chunk.attempts, chunk.finished_at is None) for chunk in chunks] == [(1, True), (1, False), (0, True)]
+    night.work(run)
+    assert run.chunks.filter(finished_at=None).count() == 0
+
+
+def test_a_flag_that_was_edited_is_drift_and_no_expiry() -> None:
+    tamper("UPDATE ledger_licensebalance SET is_expired = true WHERE license_id = 2")
+    sync_all_licenses()
+    run = ReconciliationRun.objects.get()
+    assert (run.licenses_drifted, run.licenses_expired, run.licenses_repaired) == (1, 0, 1)
+
+
 def test_the_failure_of_a_run_is_the_error_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         return sql("SELECT 1 / 0")
