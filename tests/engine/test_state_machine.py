@@ -129,11 +129,22 @@ def some(ways: st.SearchStrategy[Write]) -> st.SearchStrategy[Parts]:
 
 
 several = some(writes.writes)
-of_two_kinds = st.one_of(
-    st.tuples(some(writes.writes_to[one_kind]), some(writes.writes_to[other]))
-    for one_kind, other in (("reservations", "links"), ("reservations", "links"), ("items", "names"))
-)
-"""What two transactions write to tables of which a license is told by joining them."""
+
+
+@st.composite
+def meetings(draw: st.DrawFn) -> tuple[Parts, Parts]:
+    """What two transactions write to two tables of which a license is told only by joining them, and more."""
+    item = draw(writes.items)
+    if draw(st.booleans()):
+        allotment, bill = draw(writes.allotments), draw(writes.bills)
+        one = Write(writes.save_reservation, {"allotment": allotment, "item": item, "cif_fc": Decimal(400)})
+        other = Write(writes.link_bills, {"allotment": allotment, "some": {bill}, "verb": "add"})
+    else:
+        name, percentage = draw(writes.names), draw(writes.percentages)
+        one = Write(writes.link_names, {"item": item, "some": {name}, "verb": "add"})
+        other = Write(writes.restrict_name, {"name": name, "percentage": percentage})
+    more = st.just([]) | several
+    return [(one, True), *draw(more)], [(other, True), *draw(more)]
 
 
 # ── What can be seen ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -278,7 +289,7 @@ class LivesOfAWorld(RuleBasedStateMachine):
 
         self._write(write_all)
 
-    @rule(both=of_two_kinds, first=st.sampled_from([0, 0, 1]))
+    @rule(both=meetings(), first=places)
     def two_write_who_cannot_see_each_other(self, both: tuple[Parts, Parts], first: int) -> None:
         """What both together mean, neither can know. An engine comes by after the first has committed."""
         self._clear_the_way()
