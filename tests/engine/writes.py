@@ -75,7 +75,11 @@ def way(to: str, /, **what: st.SearchStrategy[Any]) -> Callable[[Callable[..., A
     """Adds a function to the ways to write, with what its arguments may be."""
 
     def add(how: Callable[..., Any]) -> Callable[..., Any]:
-        WAYS[to].append(st.fixed_dictionaries(what).map(lambda chosen: Write(how, chosen)))
+        @st.composite
+        def this_way(draw: st.DrawFn) -> Write:
+            return Write(how, draw(st.fixed_dictionaries(what)))
+
+        WAYS[to].append(this_way())
         return how
 
     return add
