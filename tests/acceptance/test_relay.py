@@ -10,17 +10,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from ledger.engine import drain
+from ledger.models import BillOfEntry, BillOfEntryLine
 from license.models import License
 from processes import running
 from servers import Servers
 from tests.acceptance.conftest import balance_of, nothing_is_pending, until
 from tests.conftest import assert_balances_follow_facts, one
+from tests.engine.sessions import make_licenses
 
 pytestmark = pytest.mark.usefixtures("database")
 
+LICENSES = 3_000
 RELAYS = """
     SELECT count(DISTINCT pid) FROM pg_locks
     WHERE locktype = 'advisory' AND classid = (x'4C630000'::bigint)::oid AND objid = 2
@@ -54,6 +57,35 @@ def test_raw_sql_is_followed_without_beat(
             until(lambda cif_fc=cif_fc: balance_of(license) == cif_fc, "a raw write")  # type: ignore[misc]
     assert "worked off" not in (tmp_path / "relay0.log").read_text()  # it was the worker who did
     assert_balances_follow_facts()
+
+
+def test_a_bulk_write_over_many_licenses_is_a_few_messages_and_batches(
+    worker: subprocess.Popen[bytes], database: None, tmp_path: Path
+) -> None:
+    make_licenses(LICENSES)
+    drain()
+    with relay(tmp_path):
+        before = one("SELECT max(id) FROM ledger_balancehistory")
+        write(7)  # one statement
+        until(nothing_is_pending, "all of it is followed")
+    messages = (tmp_path / "worker.log").read_text().count("ledger.tasks.recompute")
+    assert 0 < messages < 50  # a few lines of the log for each
+    # a license that two batches got at was computed twice, but written once
+    assert one("SELECT count(*) FROM ledger_balancehistory WHERE id > %s", before) == LICENSES
+    assert_balances_follow_facts()
+
+
+def test_a_burst_of_saves_in_a_transaction_is_one_recompute(worker: subprocess.Popen[bytes], license: License) -> None:
+    until(nothing_is_pending, "the license is there")
+    before = one("SELECT max(id) FROM ledger_balancehistory")
+    item = license.import_items.get()
+    with transaction.atomic():
+        for number in range(100):
+            bill = BillOfEntry.objects.create(number=str(number))
+            BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=item, cif_fc=1)
+    until(lambda: balance_of(license) == 900, "all of them are followed")
+    until(nothing_is_pending, "and nothing is left")
+    assert one("SELECT count(*) FROM ledger_balancehistory WHERE id > %s", before) == 1
 
 
 def test_everything_is_followed_without_broker_and_worker(
