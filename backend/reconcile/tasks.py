@@ -1,5 +1,7 @@
 """Celery tasks of the night. Messages only say that there is work; runs and chunks are in PostgreSQL."""
 
+from io import StringIO
+
 from celery import shared_task
 from django.core.management import call_command
 
@@ -22,5 +24,5 @@ def check_night() -> None:
     if run := night.active_run():
         night.work(run)
     else:
-        call_command("sync_licenses", scheduled=True)
+        call_command("sync_licenses", scheduled=True, stdout=StringIO())  # the worker's log is not for reports
     mail_what_is_due()
