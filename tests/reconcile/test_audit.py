@@ -24,6 +24,7 @@ from license.models import Company, ExportItem, ImportItem, License
 from license.queries import Queries
 from reconcile.audit import Cause, audit_all, together
 from reconcile.guard import trigger_faults
+from reconcile.management.commands.audit_drift import _table
 from reconcile.sql import queries
 from tests.conftest import assert_balances_follow_facts, one, sql
 
@@ -441,3 +442,17 @@ def test_no_false_alarm_while_others_write() -> None:
     drain()
     assert found() == []
     assert_balances_follow_facts()
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_the_table_cuts_no_number_on_a_narrow_terminal(columns: str) -> None:
+    license = License.objects.create(license_number="0310009999", license_date="2026-01-01")
+    ExportItem.objects.create(license=license, cif_fc="9999999999999.99")
+    drain()
+    with transaction.atomic():
+        sql("SET LOCAL ledger.engine = 'on'")
+        sql("UPDATE ledger_licensebalance SET balance_cif = 1 WHERE license_id = %s", license.pk)
+    text = _table(together(audit_all([])), [], int(columns))
+    assert " 99,99,99,99,99,999.99 " in text
+    assert "balance_cif" in text
+    assert "…" not in text

@@ -2,14 +2,15 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable
+from functools import partial
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
-from rich.console import Console
 from rich.table import Table
 
 from ledger.explain import Explanation, Line, explain
+from license import tables
 from license.clock import INDIA
 from license.formats import as_license_number, day, indian
 from license.models import License
@@ -32,8 +33,8 @@ class Command(BaseCommand):
         except License.DoesNotExist:
             raise CommandError(f"No license has the number '{number}'.") from None
         width = None if self.stdout.isatty() else WIDTH_OF_A_FILE
-        console = Console(file=cast("IO[str]", self.stdout), highlight=False, markup=False, width=width)
-        _show(explanation, console.print)
+        console = tables.console(cast("IO[str]", self.stdout), width)
+        _show(explanation, partial(tables.show, console))
 
 
 def _show(explanation: Explanation, show: Callable[..., None]) -> None:
@@ -87,12 +88,8 @@ def _freshness(explanation: Explanation) -> str:
 def _lines(title: str, lines: list[Line], total: Any) -> Table | str:
     if not lines:
         return f"{title}: none"
-    table = Table(title=f"{title}: {indian(total)}", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("item", justify="right")
-    table.add_column("document")
-    table.add_column("source")
-    table.add_column("quantity", justify="right")
-    table.add_column("CIF", justify="right")
+    headings = ("item >", "document …", "source …", "quantity >", "CIF >")
+    table = tables.table(*headings, title=f"{title}: {indian(total)}")
     for line in lines:
         table.add_row(
             str(line.serial_number or ""),
@@ -107,10 +104,16 @@ def _lines(title: str, lines: list[Line], total: Any) -> Table | str:
 def _items(explanation: Explanation) -> Table | str:
     if not explanation.items:
         return "Import items: none"
-    table = Table(title="Import items", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("item", "quantity", "debited", "allotted", "available", "value"):
-        table.add_column(name, justify="right")
-    table.add_column("the value is decided by")
+    headings = (
+        "item >",
+        "quantity >",
+        "debited >",
+        "allotted >",
+        "available >",
+        "value >",
+        "the value is decided by …",
+    )
+    table = tables.table(*headings, title="Import items")
     for item in explanation.items:
         over = [f"overdrawn quantity {indian(item.overdrawn_quantity, 3)}"] if item.overdrawn_quantity else []
         over += [f"overdrawn value {indian(item.overdrawn_value)}"] if item.overdrawn_value else []

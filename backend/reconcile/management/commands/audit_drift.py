@@ -12,16 +12,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
-from rich.console import Console
-from rich.table import Table
 
+from license import tables
 from license.formats import as_license_number, grouped, safe_cell
 from license.models import License
 from reconcile.audit import Audit, Cause, audit, audit_all, together
 from reconcile.guard import TriggerFault, trigger_faults
 
 FIELDS = ("license_number", "serial_number", "field", "stored", "expected", "cause")
-WIDTH_OF_A_FILE = 120
 
 
 class Command(BaseCommand):
@@ -39,7 +37,10 @@ class Command(BaseCommand):
 
     def handle(self, *, license: str | None, format: str, output: Path | None, **_: Any) -> None:  # noqa: A002
         faults, found = _look(license)
-        text = {"table": _table, "json": _json, "csv": _csv}[format](found, faults)
+        if format == "table":
+            text = _table(found, faults, None if output is None and sys.stdout.isatty() else tables.WIDTH_OF_A_FILE)
+        else:
+            text = {"json": _json, "csv": _csv}[format](found, faults)
         if output is None:
             self.stdout.write(text, ending="")
         else:
@@ -106,18 +107,16 @@ def _csv(found: Audit, _: list[TriggerFault]) -> str:
     return text.getvalue()
 
 
-def _table(found: Audit, faults: list[TriggerFault]) -> str:
+def _table(found: Audit, faults: list[TriggerFault], width: int | None) -> str:
     text = io.StringIO()
-    console = Console(file=text, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    console = tables.console(text, width)
     for fault in faults:
         console.print(f"Trigger {fault.trigger} on {fault.table}: {fault.state}. Every license is suspect.")
     if found.drift:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in FIELDS:
-            table.add_column(name.replace("_", " "), justify="right" if name in ("stored", "expected") else "left")
+        table = tables.table("license number", "serial number", "field", "stored >", "expected >", "cause …")
         for row in _rows(found):
             table.add_row(*("" if row[name] is None else grouped(str(row[name])) for name in FIELDS))
-        console.print(table)
+        tables.show(console, table)
     causes = Counter(difference.cause for difference in found.drift)
     late = {difference.license_id for difference in found.differences if difference.cause is Cause.LAG}
     expired = {difference.license_id for difference in found.differences if difference.cause is Cause.EXPIRY}

@@ -10,12 +10,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from license.formats import day
+from license.tables import WIDTH_OF_A_FILE
 from reconcile.mail import CANNOT_BE_MAILED, send_report
 from reconcile.models import ReconciliationRun
 from reconcile.report import gather, last_run
 from reconcile.report_files import as_csv, as_json
 from reconcile.report_html import as_html
-from reconcile.report_text import WIDTH, as_text
+from reconcile.report_text import as_text
 
 SHOWN = 50
 SHOWN_IN_HTML = 1_000
@@ -59,7 +60,7 @@ class Command(BaseCommand):
         if mail:
             self._mail(shown)
             return
-        width = None if output is None and sys.stdout.isatty() else WIDTH
+        width = None if output is None and sys.stdout.isatty() else WIDTH_OF_A_FILE
         text = as_text(gather(shown, SHOWN), width) if format == "table" else FORMATS[format](shown)
         if output is None:
             self.stdout.write(text, ending="")
