@@ -75,7 +75,9 @@ def send(keys: Keys) -> bool:
     try:
         recompute.apply_async(kwargs={"keys": keys.as_message()}, retry=False, expires=EXPIRES_SECONDS)
     except Exception as error:  # noqa: BLE001 (kombu's, redis' and the socket's errors have no common base)
-        logger.warning("no hint could be sent, changes wait for the relay or the sweep: %s: %s", type(error).__name__, error)
+        logger.warning(
+            "no hint could be sent, changes wait for the relay or the sweep: %s: %s", type(error).__name__, error
+        )
         return False
     return True
 
