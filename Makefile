@@ -5,15 +5,18 @@ PYTHON ?= python3
 ARGS ?=
 MINUTES ?= 20
 SEED ?=
+SIZE ?= small
+PARTS ?=
 
 PYTHON_OF_VENV := .venv/bin/python
 INSTALLED := .venv/installed
+BENCH_INSTALLED := .venv/bench-installed
 PIP_INSTALL := -m pip install --quiet --no-cache-dir --disable-pip-version-check
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compile --no-cache --quiet --universal \
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test faults lint plans history wake lock clean
+.PHONY: help setup demo run test faults bench lint plans history wake lock clean
 
 help:
 	@printf '%s\n' \
@@ -21,6 +24,7 @@ help:
 	    'make run      the whole stack, until Ctrl-C; its data stay in .local/run/' \
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
 	    'make faults   MINUTES=20 of faults, chosen by SEED=number, while writers write; test has a short one' \
+	    'make bench    SIZE=small (minutes) or full (hours), PARTS="night writes": docs/benchmarks.md and its plots' \
 	    'make lint     the linters and the type checker' \
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
 	    'make history  what a row of history costs the engine' \
@@ -55,6 +59,13 @@ test: $(INSTALLED)
 faults: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) tests/faults/storm.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+$(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
+	@$(PYTHON_OF_VENV) $(PIP_INSTALL) --require-hashes -r requirements-bench.txt
+	@touch $@
+
+bench: $(BENCH_INSTALLED)
+	@SIZE="$(SIZE)" PARTS="$(PARTS)" $(PYTHON_OF_VENV) bench/benchmarks.py
+
 lint: $(INSTALLED)
 	$(PYTHON_OF_VENV) -m ruff check .
 	$(PYTHON_OF_VENV) -m ruff format --check .
@@ -80,6 +91,7 @@ lock:
 	@.local/lock/bin/python $(PIP_INSTALL) uv
 	$(UV_COMPILE) requirements.in -o requirements.txt
 	$(UV_COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(UV_COMPILE) requirements-bench.in -o requirements-bench.txt
 	@rm -rf .local/lock
 
 clean:
