@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from report import ORDER, main as write_report
+from report import ORDER
+from report import main as write_report
 
 HERE = Path(__file__).parent
 
@@ -21,7 +22,7 @@ def main() -> int:
         print(f"=== {part}", flush=True)
         start = time.monotonic()
         servers = [sys.executable, "deploy/local/servers.py", "run", "--temporary", "--"]
-        status = subprocess.run([*servers, sys.executable, f"bench/parts/{part}.py"], cwd=HERE.parent).returncode
+        status = subprocess.call([*servers, sys.executable, f"bench/parts/{part}.py"], cwd=HERE.parent)
         print(f"=== {part}: {'done' if status == 0 else 'FAILED'} in {time.monotonic() - start:.0f} s", flush=True)
         if status:
             failed.append(part)

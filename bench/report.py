@@ -94,9 +94,9 @@ def anchor(title: str) -> str:
 def draw(plot: Plot, path: Path) -> None:
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "benchmarks"  # the same picture of the same figures
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for way, points in plot.lines.items():
         axes.plot(*zip(*points, strict=True), marker="o", label=way)
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
@@ -106,7 +106,7 @@ def draw(plot: Plot, path: Path) -> None:
     axes.legend()
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def assert_different(one: str, other: str) -> None:
 
 
 def measure(script: str) -> float:
-    done = subprocess.run(  # noqa: S603 (our own command)
+    done = subprocess.run(
         [find_postgres_bindir() / "pgbench", "--no-vacuum", f"--file={script}", f"--client={CLIENTS}", "--jobs=2",
          f"--time={SECONDS_EACH}", "--protocol=prepared", URL],
         capture_output=True, text=True, check=True,
