@@ -9,11 +9,14 @@ from celery import Celery
 from celery.beat import Service
 from celery.signals import beat_init
 
+from lmanagement.watchdog import Watchdog
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
 
 app = Celery("lmanagement")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add(Watchdog)
 
 
 @beat_init.connect

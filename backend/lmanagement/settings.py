@@ -85,6 +85,15 @@ try:
     DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+# A server that is gone without a word (a cut cable, a failover) is given up after 40 seconds, not after two hours; the
+# names are libpq's, and the URL may say otherwise: ?connect_timeout=3
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 40_000,  # ms: also for what was sent and not acknowledged
+} | DATABASES["default"].get("OPTIONS", {})
 
 # --- the night's report -----------------------------------------------------------------------------------------------
 REPORT_RECIPIENTS = [address.strip() for address in env.list("REPORT_RECIPIENTS", default=[])]

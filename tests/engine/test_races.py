@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from ledger import engine
 from ledger.engine import Outcome, drain, recompute
@@ -21,7 +21,7 @@ from ledger.models import Allotment, AllotmentLine, BillOfEntryLine
 from ledger.sql import load
 from license.models import ExportItem, ImportItem, ItemName, License, SionNorm
 from tests.conftest import assert_balances_follow_facts, one, sql
-from tests.engine.sessions import Engine, gate, make_licenses, outbox, session, wait_at_the_gate
+from tests.engine.sessions import Engine, gate, make_licenses, outbox, session, wait_at_the_gate, wait_until
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -262,6 +262,29 @@ def test_a_name_that_is_linked_while_its_percentage_changes() -> None:
         linker.commit()
     drain()
     assert_balances_follow_facts()
+
+
+def test_an_engine_that_is_heard_of_no_more_loses_its_licenses() -> None:
+    """Its machine is gone, and nobody tells PostgreSQL; here a minute is a third of a second."""
+    make_licenses(1)
+
+    def hurry(execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
+        result = execute(statement, *rest)
+        if statement == load("begin_recompute"):
+            name = "idle_in_transaction_session_timeout"
+            shorter = f"extract(epoch FROM current_setting('{name}')::interval) * 5 || 'ms'"
+            sql(f"SELECT set_config('{name}', {shorter}, true)")
+        return result
+
+    def gone() -> Outcome:
+        with connection.execute_wrapper(hurry):
+            return drain()
+
+    with Engine(gone, before="write_balances") as vanished:
+        wait_until(lambda: drain().recomputed, "another engine does what it held")
+        assert_balances_follow_facts()
+        with pytest.raises(DatabaseError, match="idle-in-transaction timeout"):
+            vanished.finish()
 
 
 # ── G4: nobody waits ──────────────────────────────────────────────────────────────────────────────────────────────────

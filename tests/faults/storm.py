@@ -58,8 +58,11 @@ OF_A_FAULT = re.compile(
     r"|AttributeError: 'NoneType' object has no attribute '(connection_errors|hostname)'"
     r"|celery\.beat\.SchedulingError: .*: 'NoneType' object has no attribute 'client'"
 )
-ENDS_A_WORKER = re.compile(r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname')")
-"""With what Celery gives up, to be started again: Redis takes nothing, and the fault of its own above."""
+ENDS_A_WORKER = re.compile(
+    r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname')|this worker has begun nothing for"
+)
+"""With what Celery gives up, to be started again: Redis takes nothing, and the fault of its own above; with what our
+watchdog ends it."""
 TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n", re.MULTILINE)
 CHAINED = re.compile(r"^ *(During handling of the above|The above exception was the direct cause)", re.MULTILINE)
 

@@ -1,0 +1,37 @@
+"""A database that is gone without a word is given up."""
+
+import socket
+import time
+
+import pytest
+from django.db import connection
+
+from tests.acceptance.conftest import manage
+
+MOST_SECONDS = 40
+
+
+@pytest.mark.usefixtures("database")
+def test_a_server_that_is_gone_without_a_word_is_given_up() -> None:
+    """The kernel does it, for a session that waits for an answer and for one that waits for the next question."""
+    connection.ensure_connection()
+    with socket.socket(fileno=socket.dup(connection.connection.fileno())) as link:
+        assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, every, count = (
+            link.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert idle + every * count == MOST_SECONDS
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == MOST_SECONDS * 1000
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        for setting, seconds in (("?connect_timeout=2", 2), ("", 10)):
+            began = time.monotonic()
+            done = manage("drain_changes", DATABASE_URL=url + setting)
+            assert time.monotonic() - began >= seconds
+            assert done.returncode == 2
+            [line] = done.stderr.splitlines()
+            assert "timeout" in line
