@@ -1,11 +1,14 @@
 """Ends a worker that stays up and does nothing, so that systemd starts another.
 
-After its broker was away, a worker of Celery may come back, take as many messages as it may hold, or none, and never
-begin one. It answers pings, so nothing outside sees it. Here is what a worker knows of itself: for a whole minute
-something waited, in its hands or in its queues, it had a process free, and it began nothing.
+When its broker goes away in the wrong moment, Celery 5.7 drops what it has half read from a process of its pool
+(kombu's `Hub.reset` forgets it), takes the rest for the head of a message, and waits for ever for a message of that
+length; or it meets an error, wants to end, and waits for ever for its pool. It answers pings, so nothing outside sees
+it; and it holds its processes to be at work, so its own books do not tell either. Here the processes keep a book of
+themselves, in shared memory.
 """
 
 import logging
+import mmap
 import os
 import signal
 import threading
@@ -14,28 +17,72 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from billiard import active_children
+from billiard import active_children, current_process
 from celery import bootsteps
+from celery.concurrency.prefork import TaskPool
+from celery.signals import task_postrun, task_prerun, worker_process_init
 from celery.worker import state
 
 logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 60.0
 LOOK_SECONDS = 5.0
+MOST_PROCESSES = 512
+
+
+class Book:
+    """What the processes of a pool do, by themselves. A process writes into its own place of it, and nobody waits."""
+
+    def __init__(self) -> None:
+        # two numbers each: how many tasks it has begun, and whether it is at one
+        self._places = memoryview(mmap.mmap(-1, MOST_PROCESSES * 16)).cast("Q")
+        self._place: int | None = None
+
+    @property
+    def begun(self) -> int:
+        """How many tasks they have begun together."""
+        return sum(self._places[::2])
+
+    @property
+    def busy(self) -> int:
+        """How many of them are at a task."""
+        return sum(self._places[1::2])
+
+    def open(self, **_: object) -> None:
+        """A process begins, in the place of the one that it replaces."""
+        index: int = current_process().index  # type: ignore[attr-defined]  # the pool sets it
+        self._place = 2 * (index % MOST_PROCESSES)
+        self._places[self._place + 1] = 0
+
+    def begin(self, **_: object) -> None:
+        """It begins a task."""
+        if self._place is not None:
+            self._places[self._place] += 1
+            self._places[self._place + 1] = 1
+
+    def end(self, **_: object) -> None:
+        """It is done with it."""
+        if self._place is not None:
+            self._places[self._place + 1] = 0
+
+
+book = Book()
+worker_process_init.connect(book.open)
+task_prerun.connect(book.begin)
+task_postrun.connect(book.end)
 
 
 @dataclass(slots=True)
 class Stall:
-    """How long a worker has been doing nothing although it could."""
+    """How long a worker has been doing nothing although it should."""
 
     clock: Callable[[], float] = time.monotonic  # not money: seconds
     _begun: int = -1
     _since: float = 0  # not money: seconds
 
-    def seconds(self, *, begun: int, could_begin: bool) -> float:  # not money: seconds
-        """For how many seconds, at every look, the worker `could_begin` a task, and the number of those that it has
-        `begun` is the same."""
-        if begun != self._begun or not could_begin:
+    def seconds(self, *, begun: int, is_idle_in_vain: bool) -> float:  # not money: seconds
+        """For how many seconds, at every look, this was so, and no task was begun."""
+        if begun != self._begun or not is_idle_in_vain:
             self._begun, self._since = begun, self.clock()
         return self.clock() - self._since
 
@@ -47,28 +94,35 @@ class Watchdog(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._is_over = threading.Event()
+        self._is_ending = False
+
+    def include_if(self, worker: Any) -> bool:
+        """Of the other pools no process is lost."""
+        return issubclass(worker.pool_cls, TaskPool)
 
     def start(self, worker: Any) -> None:
         threading.Thread(target=self._watch, args=(worker,), name="watchdog", daemon=True).start()
 
     def close(self, worker: Any) -> None:  # noqa: ARG002 (Celery passes it)
-        """A worker that was told to end begins nothing more, and is not stalled."""
-        self._is_over.set()
+        """The worker was told to end, or met an error and wants to."""
+        self._is_ending = True
 
     def _watch(self, worker: Any) -> None:
         stall = Stall()
-        while not self._is_over.wait(LOOK_SECONDS):
-            begun, active = state.all_total_count[0], len(state.active_requests)
-            waits = active < worker.concurrency and (len(state.reserved_requests) > active or _is_queued(worker.app))
-            seconds = stall.seconds(begun=begun, could_begin=waits)
+        while True:
+            time.sleep(LOOK_SECONDS)
+            busy = book.busy
+            if self._is_ending:
+                is_idle_in_vain = not busy
+            else:
+                is_idle_in_vain = busy < worker.concurrency and (
+                    len(state.reserved_requests) > busy or _is_queued(worker.app)
+                )
+            seconds = stall.seconds(begun=book.begun, is_idle_in_vain=is_idle_in_vain)
             if seconds >= STALL_SECONDS:
+                why = "it is to end" if self._is_ending else f"something waits and {busy} of its processes are at work"
                 logger.critical(
-                    "this worker has begun nothing for %.0f seconds, although something waits and it is at %s tasks "
-                    "of %s; it ends, to be started again",
-                    seconds,
-                    active,
-                    worker.concurrency,
+                    "this worker has begun nothing for %.0f seconds, although %s: it is ended", seconds, why
                 )
                 _end()
 

@@ -1,6 +1,7 @@
 """A worker that stays up and does nothing ends by itself; one that has nothing to do stays."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,22 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
 from django_setup import CHECKOUT
 from ledger import hints
 from ledger.keys import Keys
-from license.models import License
+from license.models import ExportItem, License
 from lmanagement.watchdog import Stall
 from processes import running
 from servers import Servers
 from tests.acceptance.conftest import balance_of, until
+from tests.engine.sessions import gate, wait_at_the_gate
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
 @contextmanager
 def worker_that_stalls(folder: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker with a watchdog of little patience, which stalls like this once it is ready."""
+    """A worker which stalls like this once it is ready. SIGUSR2 leaves its watchdog a second of patience."""
     command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.stalled_worker", "worker", "--concurrency=2"]
     environment = {**os.environ, "STALL": how, "PYTHONPATH": str(CHECKOUT)}
     log = folder / "worker.log"
@@ -33,17 +36,28 @@ def worker_that_stalls(folder: Path, how: str) -> Iterator[subprocess.Popen[byte
         yield process
 
 
-@pytest.mark.parametrize("how", ["begins none", "takes none"])
+def nothing_is_queued(servers: Servers) -> bool:
+    with redis.Redis.from_url(servers.broker_url) as broker:
+        return not broker.exists("recompute")
+
+
+@pytest.mark.parametrize("how", ["begins none", "takes none", "reads no results", "does not end"])
 def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, license: License, tmp_path: Path) -> None:
     with worker_that_stalls(tmp_path, how) as worker:
         pool = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
         assert len(pool) == 2
-        hints.send(Keys())
-        until(lambda: worker.poll() is not None, "it ends")
+        worker.send_signal(signal.SIGUSR2)
+        if how == "does not end":
+            worker.terminate()
+
+        def is_over() -> bool:
+            hints.send(Keys())
+            return worker.poll() is not None
+
+        until(is_over, "it ends")
         assert worker.returncode == 1  # which systemd takes for a failure
         until(lambda: not any(Path(f"/proc/{process}").exists() for process in pool), "its pool ends")
-    assert "it ends, to be started again" in (tmp_path / "worker.log").read_text()
-    assert balance_of(license) is None
+    assert "it is ended" in (tmp_path / "worker.log").read_text()
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["nothing to do", "no broker"])
@@ -52,7 +66,8 @@ def test_a_worker_that_can_do_nothing_stays(
 ) -> None:
     with worker_that_stalls(tmp_path, "not at all") as worker:
         hints.send(Keys())
-        until(lambda: balance_of(license) == 1000, "it works")
+        until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
+        worker.send_signal(signal.SIGUSR2)
         if not is_there:
             live_servers.redis.stop()
         time.sleep(3)  # three times its patience
@@ -61,10 +76,24 @@ def test_a_worker_that_can_do_nothing_stays(
         assert worker.poll() is None
 
 
-def test_only_a_worker_that_could_begin_something_at_every_look_is_stalled() -> None:
+def test_a_worker_that_is_to_end_is_left_to_end_its_task(license: License, tmp_path: Path) -> None:
+    with worker_that_stalls(tmp_path, "not at all") as worker:
+        until(lambda: balance_of(license) == 1000, "it works")
+        with gate("ledger_licensebalance", "true"):
+            ExportItem.objects.create(license=license, cif_fc=500)
+            wait_at_the_gate()
+            worker.send_signal(signal.SIGUSR2)
+            worker.terminate()
+            time.sleep(3)  # three times its patience
+            assert worker.poll() is None
+        until(lambda: worker.poll() is not None, "it ends")
+    assert balance_of(license) == 1500
+
+
+def test_only_a_worker_that_is_idle_in_vain_at_every_look_is_stalled() -> None:
     now = [0]
     stall = Stall(clock=lambda: now[0])
-    looks = [  # when, begun, could begin, for how long it has been stalled
+    looks = [  # when, begun, idle in vain, for how long
         (0, 0, True, 0),
         (5, 0, True, 5),
         (10, 1, True, 0),
@@ -73,5 +102,5 @@ def test_only_a_worker_that_could_begin_something_at_every_look_is_stalled() -> 
         (25, 1, True, 5),
         (70, 1, True, 50),
     ]
-    for now[0], begun, could_begin, seconds in looks:
-        assert stall.seconds(begun=begun, could_begin=could_begin) == seconds
+    for now[0], begun, is_idle_in_vain, seconds in looks:
+        assert stall.seconds(begun=begun, is_idle_in_vain=is_idle_in_vain) == seconds

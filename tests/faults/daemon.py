@@ -85,9 +85,9 @@ class Daemon:
         self._process.wait()
 
     def _last_words(self) -> str:
-        """Of Celery, what it calls unrecoverable; else the last line of the log."""
+        """Of a worker, why it gave up; else the last line of the log."""
         log = self.log_path.read_bytes()[self._log_size :].decode(errors="replace")
-        return (re.findall(r"Unrecoverable error: .*", log) or log.splitlines() or ["nothing"])[-1]
+        return (re.findall(r"CRITICAL/MainProcess\] (.*)", log) or log.splitlines() or ["nothing"])[-1]
 
     def _kill_all(self) -> None:
         with suppress(ProcessLookupError):

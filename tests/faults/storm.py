@@ -57,12 +57,14 @@ OF_A_FAULT = re.compile(
     # a worker ends that had a message which it had not begun, and is started again
     r"|AttributeError: 'NoneType' object has no attribute '(connection_errors|hostname)'"
     r"|celery\.beat\.SchedulingError: .*: 'NoneType' object has no attribute 'client'"
+    # the same: what it had half read from a process of its pool is forgotten (lmanagement/watchdog.py)
+    r"|_pickle\.UnpicklingError: "
 )
 ENDS_A_WORKER = re.compile(
-    r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname')|this worker has begun nothing for"
+    r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname'|UnpicklingError\()"
+    r"|this worker has begun nothing for"
 )
-"""With what Celery gives up, to be started again: Redis takes nothing, and the fault of its own above; with what our
-watchdog ends it."""
+"""With what a worker gives up, to be started again: Redis takes nothing, Celery's own faults above, our watchdog."""
 TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n", re.MULTILINE)
 CHAINED = re.compile(r"^ *(During handling of the above|The above exception was the direct cause)", re.MULTILINE)
 
