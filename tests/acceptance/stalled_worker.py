@@ -1,4 +1,4 @@
-"""The app of a worker that stalls once it is ready, as the environment's STALL says. SIGUSR2 makes its watchdog impatient.
+"""The app of a worker that, once it is ready, stalls as STALL says. SIGUSR2 makes its watchdog impatient.
 
 `celery -A tests.acceptance.stalled_worker worker`
 """
