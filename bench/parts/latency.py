@@ -153,7 +153,7 @@ def main() -> None:
         record.notes.append(
             f"Every balance of the {check_balances():,} licenses was compared with its facts at the end."
         )
-    record.save()
+        record.save()
 
 
 def at_rates(record: Record, bench: Bench, rates: tuple[int, ...], size: dict[str, int]) -> None:
