@@ -72,7 +72,8 @@ def table(what: str, measurements: list[Measurement]) -> list[str]:
         pairs = zip(each.values, reference.values, strict=True) if same else [
             (statistics.median(each.values), statistics.median(reference.values))
         ]  # fmt: skip
-        lines.append(f"| {each.way} | {spread(each.values)} | {spread([a / b for a, b in pairs])} |")
+        shares = [a / b for a, b in pairs if b]
+        lines.append(f"| {each.way} | {spread(each.values)} | {spread(shares) if shares else ''} |")
     return [*lines, ""]
 
 

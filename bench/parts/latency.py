@@ -100,13 +100,19 @@ class Bench:
         until("every task has run", lambda: self._one(received) >= len(numbers), pause_seconds=0.1)
         return self._checked(self.session.execute(NOOP_LATENCIES, [before]), len(numbers))
 
-    def loaded(self, seconds: int) -> tuple[float, list[float]]:
-        """Throughput of clients of pgbench, and latencies in ms of single writes on other licenses beside them."""
-        load = ThreadPoolExecutor(1).submit(pgbench, LOAD, clients=CLIENTS, seconds=seconds)
+    def loaded(self, seconds: int) -> tuple[float, int, list[float]]:
+        """Clients of pgbench at full speed: how many inserts a second, how many changes were pending when they stopped,
+        and latencies in ms of single writes on other licenses beside them."""
+
+        def load() -> tuple[float, int]:
+            rate, _ = pgbench(LOAD, clients=CLIENTS, seconds=seconds)
+            with connect() as session:
+                return rate, session.execute("SELECT count(*) FROM ledger_licensechange").fetchone()[0]
+
+        loading = self.pool.submit(load)
         time.sleep(0.5)
         took_ms = self.raw(LOADED_SAMPLES_A_SECOND, seconds - 1)
-        rate, _ = load.result()
-        return rate, took_ms
+        return *loading.result(), took_ms
 
     def _written(self, rate: float, seconds: float, write: Callable[[int], object]) -> list[float]:
         licenses = [next(self.unwritten) for _ in range(round(rate * seconds))]
@@ -196,6 +202,7 @@ def by_relays(record: Record, bench: Bench, size: dict[str, int]) -> None:
     quiet: dict[str, list[float]] = {NOOP: [], **{way: [] for way in RELAYS}}
     latency: dict[str, list[float]] = {way: [] for way in RELAYS}
     throughput: dict[str, list[float]] = {way: [] for way in RELAYS}
+    pending: dict[str, list[float]] = {way: [] for way in RELAYS}
     for number in range(size["rounds"]):
         for way in list(RELAYS)[:: -1 if number % 2 else 1]:
             trigger.install(trigger.notify_always if way == ALWAYS else trigger.function)
@@ -204,8 +211,9 @@ def by_relays(record: Record, bench: Bench, size: dict[str, int]) -> None:
                 quiet[way].append(statistics.median(bench.raw(1, size["quiet_seconds"])))
                 if way == SLEEPS:
                     quiet[NOOP].append(statistics.median(bench.noop(1, size["quiet_seconds"])))
-                rate, took_ms = bench.loaded(size["seconds"])
+                rate, count, took_ms = bench.loaded(size["seconds"])
                 throughput[way].append(rate)
+                pending[way].append(count)
                 latency[way].append(statistics.median(took_ms))
     trigger.install(trigger.function)
     record.measured("raw SQL, one write a second, median", "ms", quiet)
@@ -213,6 +221,7 @@ def by_relays(record: Record, bench: Bench, size: dict[str, int]) -> None:
                 ratios(quiet[SLEEPS], quiet[NOOP]), at_most=3)  # fmt: skip
     record.measured(f"{CLIENTS} writers at full speed: inserts", "inserts a second", throughput)
     record.measured(f"{CLIENTS} writers at full speed: latency of raw SQL beside them, median", "ms", latency)
+    record.measured(f"{CLIENTS} writers at full speed: pending when they stopped", "changes", pending)
 
 
 def percentile_99(values: list[float]) -> float:
