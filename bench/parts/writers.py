@@ -7,7 +7,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness import Record, ratios, sizes, take_turns
-from peers import row_totals
 from stack import Trigger, connect, pgbench, set_up, up, wait_until_followed
 
 CLIENTS = 8
@@ -40,6 +39,8 @@ def main() -> None:
     size = sizes(small={"seconds": 3, "rounds": 3}, full={"seconds": 15, "rounds": 7})
     record = Record("writers", "Eight writers on one license", size)
     set_up()
+    from peers import row_totals
+
     with connect() as session:
         session.execute(WORLD)
         session.execute("VACUUM ANALYZE")
