@@ -1,0 +1,205 @@
+"""The night: what it costs to prove every balance, and to repair every one."""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness import HERE, Record, ratios, sizes, take_turns  # isort: skip
+from world import assert_fresh, check, create, falsify, grow, rows, run, seconds  # isort: skip
+
+from django.core.management import call_command
+from django.db import transaction
+
+from ledger.engine import recompute
+from ledger.sql import load
+from peers import today
+from peers.queries import queries as peers
+from reconcile.models import ReconciliationRun, RunStatus, RunTrigger
+from reconcile.night import start, work
+
+SIZE = sizes(
+    small={"licenses": 5_000, "today_licenses": 100, "computedfields_licenses": 300, "rounds": 3},
+    full={"licenses": 100_000, "today_licenses": 500, "computedfields_licenses": 2_000, "rounds": 3},
+)
+LICENSES = SIZE["licenses"]
+SUMS = """SELECT count(*), sum(debited_quantity), sum(debited_value), sum(allotted_quantity), sum(allotted_value)
+FROM ({}) AS item (license_id, id, debited_quantity, debited_value, allotted_quantity, allotted_value)"""
+EXPECTED_OF_ALL = load("expected") % {"license_ids": "NULL", "today": "NULL"}
+TABLES = ("ledger_licensebalance", "ledger_importitembalance")
+
+
+def main() -> None:
+    record = Record("night", "The night", SIZE)
+    create()
+    grow(LICENSES)
+    recompute(range(1, LICENSES + 1))
+    of_today = list(range(1, LICENSES + 1, LICENSES // SIZE["today_licenses"]))[: SIZE["today_licenses"]]
+    of_computedfields = list(range(1, SIZE["computedfields_licenses"] + 1))
+    today.fill(of_today)
+    fill_computedfields(of_computedfields)
+    run(f"CREATE MATERIALIZED VIEW bench_expected AS {EXPECTED_OF_ALL}")
+    run("CREATE UNIQUE INDEX ON bench_expected (license_id, import_item_id)")
+    for table in TABLES:
+        run(f"CREATE TABLE right_{table} AS SELECT * FROM {table}")
+        run(f"CREATE TABLE plain_{table} (LIKE {table} INCLUDING ALL) WITH (autovacuum_enabled = off)")
+    run("VACUUM ANALYZE")
+    assert_fresh(LICENSES)
+
+    def batch_of_today() -> float:
+        run("UPDATE peers_todayitem SET available_value = available_value + 1")
+        took = seconds(lambda: today.sync(of_today)) / len(of_today)
+        wrong = peers.column("wrong_today", license_ids=of_today, today=None)
+        check(is_so=not wrong, what=f"the batch of today computed something else of {wrong[:3]}")
+        return took * 1e6
+
+    nothing = {
+        "bare sums": bare_sums,
+        "the night": lambda: night(repairs=False),
+        "materialized view, refreshed": lambda: refresh(changed=False),
+        "django-computedfields, updatedata": lambda: updatedata(of_computedfields, changed=False),
+        "batch of today": batch_of_today,
+    }
+    took = take_turns(nothing, SIZE["rounds"])
+    record.measured("Nothing to repair", "µs a license", took)
+    record.goal(
+        "nothing to repair: the batch of today, of the night's time a license",
+        ratios(took["batch of today"], took["the night"]),
+        at_least=1000,
+    )
+    record.goal(
+        "nothing to repair: the night, of the bare sums' time", ratios(took["the night"], took["bare sums"]), at_most=2
+    )
+    wrong = {
+        "rows, by INSERT … SELECT": insert_rows,
+        "the night": lambda: night(repairs=True),
+        "engine.recompute of all": recompute_all,
+        "materialized view, refreshed": lambda: refresh(changed=True),
+        "django-computedfields, updatedata": lambda: updatedata(of_computedfields, changed=True),
+        "batch of today": batch_of_today,
+    }
+    took = take_turns(wrong, SIZE["rounds"])
+    record.measured("Every balance wrong", "µs a license", took)
+    record.goal(
+        "every balance wrong: the night, of the time of a plain INSERT … SELECT of the rows",
+        ratios(took["the night"], took["rows, by INSERT … SELECT"]),
+        at_most=4,
+    )
+    run_row = ReconciliationRun.objects.order_by("-id")[0]
+    record.notes.append(f"A run found {sum(run_row.finding_counts.values()):,} things to tell people.")
+    record.notes.append(
+        f"The batch of today ran over {len(of_today):,} licenses, django-computedfields over {len(of_computedfields):,}."
+    )
+    assert_fresh(LICENSES)
+    record.save()
+
+
+def per_license(do: Callable[[], object]) -> float:
+    """µs."""
+    return seconds(do) / LICENSES * 1e6
+
+
+def bare_sums() -> float:
+    query = SUMS.format((HERE / "bare_sums.sql").read_text())
+    found: list[tuple] = []
+    took = per_license(lambda: found.extend(rows(query, {"license_ids": None})))
+    check(is_so=found[0][0] == 8 * LICENSES, what="the bare sums are not of every item")
+    return took
+
+
+def night(*, repairs: bool) -> float:
+    """As in production: chunks, audits, repairs by the engine, what it found; in one process."""
+    if repairs:
+        falsify()
+    runs = []
+
+    def whole() -> None:
+        runs.append(start(RunTrigger.MANUAL))
+        work(runs[0])
+
+    took = per_license(whole)
+    [done] = runs
+    done.refresh_from_db()
+    wanted = LICENSES if repairs else 0
+    check(
+        is_so=done.status == RunStatus.COMPLETE
+        and (done.licenses_checked, done.licenses_drifted, done.licenses_repaired) == (LICENSES, wanted, wanted)
+        and not done.findings_error,
+        what=f"{done.status}, {done.licenses_checked} checked, {done.licenses_repaired} repaired, {done.findings_error}",
+    )
+    if repairs:
+        assert_fresh(LICENSES)
+        run("VACUUM ANALYZE ledger_licensebalance, ledger_importitembalance")
+    return took
+
+
+def recompute_all() -> float:
+    falsify()
+    outcomes = []
+    took = per_license(lambda: outcomes.append(recompute(range(1, LICENSES + 1))))
+    check(is_so=outcomes[0].written == LICENSES, what="not every license was written")
+    run("VACUUM ANALYZE ledger_licensebalance, ledger_importitembalance")
+    return took
+
+
+def insert_rows() -> float:
+    """Both tables of right balances, into empty tables with the same columns and indexes."""
+    for table in TABLES:
+        run(f"TRUNCATE plain_{table}")
+    written = []
+
+    def insert() -> None:
+        with transaction.atomic():
+            written.extend(run(f"INSERT INTO plain_{table} SELECT * FROM right_{table}") for table in TABLES)
+
+    took = per_license(insert)
+    check(is_so=written == [LICENSES, 8 * LICENSES], what=f"{written} rows were written")
+    return took
+
+
+def refresh(*, changed: bool) -> float:
+    """Of a view with the rows of expected.sql. Where it is to change, every license's credit did, by one, and does again
+    the other way afterwards."""
+    if changed:
+        credit(+1)
+    took = per_license(lambda: run("REFRESH MATERIALIZED VIEW CONCURRENTLY bench_expected"))
+    [(differing,)] = rows(f"SELECT count(*) FROM ({EXPECTED_OF_ALL} EXCEPT SELECT * FROM bench_expected) AS differing")
+    check(is_so=not differing, what=f"{differing} rows of the view are not as expected")
+    if changed:
+        credit(-1)
+        run("REFRESH MATERIALIZED VIEW bench_expected")
+    run("VACUUM ANALYZE bench_expected")
+    return took
+
+
+def credit(by: int) -> None:
+    """More or less credit, unseen by the engine: it comes back before it looks."""
+    with transaction.atomic():
+        run("UPDATE license_exportitem SET cif_fc = cif_fc + %s", [by])
+        run("DELETE FROM ledger_licensechange")
+    run("VACUUM ANALYZE license_exportitem, ledger_licensechange")
+
+
+def fill_computedfields(licenses: list[int]) -> None:
+    for statement in (HERE / "peers" / "fill.sql").read_text().split(";\n"):
+        if statement.strip():
+            run(statement, {"license_ids": licenses} if "%(" in statement else None)
+    updatedata(licenses, changed=False)
+
+
+def updatedata(licenses: list[int], *, changed: bool) -> float:
+    """Its command that computes every field of every row."""
+    if changed:
+        run("UPDATE peers_license SET balance_cif = balance_cif + 1")
+        run("UPDATE peers_importitem SET available_value = available_value + 1")
+        run("VACUUM ANALYZE peers_license, peers_importitem")
+    took = seconds(lambda: call_command("updatedata", "peers", stdout=io.StringIO())) / len(licenses)
+    wrong = peers.column("wrong", license_ids=licenses, today=None)
+    check(is_so=not wrong, what=f"computedfields computed something else of {wrong[:3]}")
+    return took * 1e6
+
+
+if __name__ == "__main__":
+    main()
