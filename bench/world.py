@@ -1,4 +1,4 @@
-"""What parts that measure the engine on the world of world.sql share. Importing it sets Django up, with the peers' app."""
+"""What parts share that measure on the world of world.sql. Importing it sets Django up, with the peers' app."""
 
 import os
 import sys

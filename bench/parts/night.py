@@ -89,9 +89,6 @@ def main() -> None:
     )
     run_row = ReconciliationRun.objects.order_by("-id")[0]
     record.notes.append(f"A run found {sum(run_row.finding_counts.values()):,} things to tell people.")
-    record.notes.append(
-        f"The batch of today ran over {len(of_today):,} licenses, django-computedfields over {len(of_computedfields):,}."
-    )
     assert_fresh(LICENSES)
     record.save()
 
@@ -127,7 +124,7 @@ def night(*, repairs: bool) -> float:
         is_so=done.status == RunStatus.COMPLETE
         and (done.licenses_checked, done.licenses_drifted, done.licenses_repaired) == (LICENSES, wanted, wanted)
         and not done.findings_error,
-        what=f"{done.status}, {done.licenses_checked} checked, {done.licenses_repaired} repaired, {done.findings_error}",
+        what=f"{done.status}: {done.licenses_checked} checked, {done.licenses_repaired} repaired {done.findings_error}",
     )
     if repairs:
         assert_fresh(LICENSES)
@@ -160,12 +157,14 @@ def insert_rows() -> float:
 
 
 def refresh(*, changed: bool) -> float:
-    """Of a view with the rows of expected.sql. Where it is to change, every license's credit did, by one, and does again
-    the other way afterwards."""
+    """Of a view with the rows of expected.sql. Where it is to change, every license's credit did; it changes back
+    afterwards."""
     if changed:
         credit(+1)
     took = per_license(lambda: run("REFRESH MATERIALIZED VIEW CONCURRENTLY bench_expected"))
-    [(differing,)] = rows(f"SELECT count(*) FROM ({EXPECTED_OF_ALL} EXCEPT SELECT * FROM bench_expected) AS differing")
+    [(differing,)] = rows(
+        f"SELECT count(*) FROM (({EXPECTED_OF_ALL}) EXCEPT SELECT * FROM bench_expected) AS differing"
+    )
     check(is_so=not differing, what=f"{differing} rows of the view are not as expected")
     if changed:
         credit(-1)

@@ -5,7 +5,7 @@ documentation recommends: every field with all that it depends on, sums over pre
 rules but that `is_expired` turns at midnight. What an item's pools leave it is computed once for the whole license
 (`pools`), not by each item over its siblings.
 
-`TodayLicense`, `TodayItem`: where the batch of today (today.py) stores its results, so that our guard is not in its way.
+`TodayLicense`, `TodayItem`: where the batch of today (today.py) stores its results; our guard is not in its way there.
 """
 
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The batch of today: license by license, with aggregates of the ORM, as Django code for such a night is mostly written.
+"""The batch of today: license by license, with aggregates of the ORM, as Django code for a night mostly is.
 
 A hundred licenses are one transaction, and what can be had with one query is had with one: the items of a license come
 with their names and their stored balance. It stores what it has computed, as such batches do.
