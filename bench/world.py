@@ -1,4 +1,5 @@
-"""What parts share that measure on the world of world.sql. Importing it sets Django up, with the peers' app."""
+"""What parts share that measure on the world of world.sql. Importing it sets Django up: with DJANGO_SETTINGS_MODULE, if
+that is set before (peers.settings has the peers' app besides)."""
 
 import os
 import sys
@@ -10,9 +11,10 @@ import django
 from harness import HERE, PATHS
 
 sys.path[:0] = [path for path in PATHS if path not in sys.path]
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "peers.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
 django.setup()
 
+from django.apps import apps  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
@@ -25,12 +27,11 @@ OUR_FACTS = tuple(fact.model._meta.db_table for fact in CAPTURED)
 def create() -> None:
     """All tables, ours and the peers', where autovacuum never comes by chance, and a session without parallel helpers:
     what is compared has one process each."""
-    from django.apps import apps
-
     call_command("migrate", verbosity=0)
-    with connection.schema_editor() as editor:  # the peers' tables hang on ours, and Django would make them first
-        for model in apps.get_app_config("peers").get_models():
-            editor.create_model(model)
+    if apps.is_installed("peers"):
+        with connection.schema_editor() as editor:  # they hang on our tables, and `migrate` would make them first
+            for model in apps.get_app_config("peers").get_models():
+                editor.create_model(model)
     run("SET max_parallel_workers_per_gather = 0")
     run("SET jit = off")
     for (table,) in rows("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(license|ledger|peers)_'"):

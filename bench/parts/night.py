@@ -1,11 +1,13 @@
 """The night: what it costs to prove every balance, and to repair every one."""
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["DJANGO_SETTINGS_MODULE"] = "peers.settings"
 
 from harness import HERE, Record, ratios, sizes, take_turns  # isort: skip
 from world import assert_fresh, check, create, falsify, grow, rows, run, seconds  # isort: skip
@@ -16,6 +18,7 @@ from django.db import transaction
 from ledger.engine import recompute
 from ledger.sql import load
 from peers import today
+from peers.installed import fill_computedfields
 from peers.queries import queries as peers
 from reconcile.models import ReconciliationRun, RunStatus, RunTrigger
 from reconcile.night import start, work
@@ -179,13 +182,6 @@ def credit(by: int) -> None:
         run("UPDATE license_exportitem SET cif_fc = cif_fc + %s", [by])
         run("DELETE FROM ledger_licensechange")
     run("VACUUM ANALYZE license_exportitem, ledger_licensechange")
-
-
-def fill_computedfields(licenses: list[int]) -> None:
-    for statement in (HERE / "peers" / "fill.sql").read_text().split(";\n"):
-        if statement.strip():
-            run(statement, {"license_ids": licenses} if "%(" in statement else None)
-    updatedata(licenses, changed=False)
 
 
 def updatedata(licenses: list[int], *, changed: bool) -> float:
