@@ -30,7 +30,7 @@ from peers import row_totals, today
 from peers.installed import fill_computedfields, without_signals
 
 SIZE = sizes(
-    small={"licenses": 2_000, "lines": 10_000, "bulk_rounds": 9, "saves": 40, "save_rounds": 21},
+    small={"licenses": 2_000, "lines": 10_000, "bulk_rounds": 7, "saves": 25, "save_rounds": 11},
     full={"licenses": 10_000, "lines": 10_000, "bulk_rounds": 31, "saves": 100, "save_rounds": 51},
 )
 LICENSES, LINES, SAVES = SIZE["licenses"], SIZE["lines"], SIZE["saves"]
