@@ -66,6 +66,8 @@ def section(part: dict) -> str:
 
 def table(what: str, measurements: list[Measurement]) -> list[str]:
     reference = measurements[0]
+    if len(measurements) == 1:  # nothing to compare with
+        return [f"**{what}**: {spread(reference.values)} {reference.unit}", ""]
     lines = [f"**{what}**\n", f"| | {reference.unit} | × {reference.way} |", "| --- | --- | --- |"]
     for each in measurements:
         same = len(each.values) == len(reference.values)
