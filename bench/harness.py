@@ -85,7 +85,10 @@ class Record:
         """Record the values of each way, and print them. The first way is what the others are compared with."""
         for way, values in rounds.items():
             self.measurements.append(Measurement(what, way, unit, list(values)))
-            print(f"{what}: {way}: {statistics.median(values):.4g} {unit}, {min(values):.4g} to {max(values):.4g}")
+            print(
+                f"{what}: {way}: {statistics.median(values):.4g} {unit}, {min(values):.4g} to {max(values):.4g}",
+                flush=True,
+            )
 
     def goal(self, what: str, values: Sequence[float], *, at_most: float | None = None, at_least: float | None = None,
              unit: str = "×") -> None:  # fmt: skip
@@ -94,7 +97,8 @@ class Record:
             raise ValueError("a goal has one limit")
         goal = Goal(what, limit, at_least is None, list(values), unit)
         self.goals.append(goal)
-        print(f"goal: {what}: {goal.reached:.3g} {unit}, limit {limit:g}: {'met' if goal.is_met else 'MISSED'}")
+        mark = "met" if goal.is_met else "MISSED"
+        print(f"goal: {what}: {goal.reached:.3g} {unit}, limit {limit:g}: {mark}", flush=True)
 
     def save(self) -> None:
         """Write the record where the report finds it."""
