@@ -24,6 +24,7 @@ from django.db.models import Model
 
 from ledger import hints
 from ledger.engine import recompute
+from ledger.keys import Keys
 from ledger.models import BillOfEntryLine
 from peers import models as computed
 from peers import row_totals, today
@@ -178,8 +179,9 @@ def saves(do: Callable[[type, Places], float], chance: random.Random, *, way: st
         def after(line: BillOfEntryLine) -> None:
             again([license_of[line.import_item_id]])
 
+    between = hints.flush if way == "capture" else partial(hints.send, Keys())
     with switched(way):
-        took = do(model, places, after)
+        took = do(model, places, after, between)
         if model is BillOfEntryLine:
             [(lines,)] = rows(f"SELECT count(*) FROM {TABLE} WHERE quantity = 1")
             check_write(lines, SAVES, items=SAVES, way=way)
@@ -192,34 +194,34 @@ def saves(do: Callable[[type, Places], float], chance: random.Random, *, way: st
     return took
 
 
-def create_lines(model: type, places: Places, after: Callable | None, *, is_apart: bool) -> float:
+def create_lines(model: type, places: Places, after: Callable | None, between: Callable, *, is_apart: bool) -> float:
     lines = (
         model(bill_of_entry_id=bill, import_item_id=item, quantity=1, cif_fc=Decimal("1.25")) for bill, item in places
     )
-    return statistics.mean(each_save(lines, after, is_apart=is_apart))
+    return statistics.mean(each_save(lines, after, between if is_apart else None))
 
 
-def change_lines(model: type, places: Places, after: Callable | None, *, is_apart: bool) -> float:
+def change_lines(model: type, places: Places, after: Callable | None, between: Callable, *, is_apart: bool) -> float:
     """Lines of quantity 0 and no value, which nobody sees, become those that `create_lines` makes."""
     lines = model.objects.bulk_create(model(bill_of_entry_id=bill, import_item_id=item) for bill, item in places)
     hints.flush()
     run("DELETE FROM ledger_licensechange")
     for line in lines:
         line.quantity, line.cif_fc = Decimal(1), Decimal("1.25")
-    return statistics.mean(each_save(lines, after, is_apart=is_apart))
+    return statistics.mean(each_save(lines, after, between if is_apart else None))
 
 
-def each_save(lines: Iterable[Model], after: Callable | None, *, is_apart: bool) -> Iterator[float]:
-    """µs of each save, and of what comes after it. Apart: the next one waits until the thread that nudges is idle, as
-    in a process that saves once for a request."""
+def each_save(lines: Iterable[Model], after: Callable | None, between: Callable | None) -> Iterator[float]:
+    """µs of each save, and of what comes after it. Between two, unmeasured, each way has a message sent, by the
+    thread that nudges or by this one: what is measured then begins with equally cold caches."""
     for line in lines:
         start = time.perf_counter()
         line.save()
         if after:
             after(line)
         yield (time.perf_counter() - start) * 1e6
-        if is_apart:
-            hints.flush()
+        if between:
+            between()
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
