@@ -27,7 +27,8 @@ Result = TypeVar("Result")
 _Asked = Sequence[tuple[int, int]]
 """Changes, each with a license that it means."""
 
-BATCH_CHANGES = 5_000
+BATCH_CHANGES = 1_000
+"""What one transaction claims, besides other changes of the same licenses. More would leave nothing to others."""
 BATCH_LICENSES = 500
 """How many licenses one transaction locks: PostgreSQL's lock table is shared and small (6,400 by default)."""
 
@@ -85,11 +86,11 @@ def recompute(license_ids: Iterable[int], *, with_items: bool = True) -> Outcome
     return outcome
 
 
-def drain(keys: Keys | None = None) -> Outcome:
+def drain(keys: Keys | None = None, *, batches: int | None = None) -> Outcome:
     """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
 
-    Returns when none is left of what it looked for, except what others are at work on. Safe to run any number of times
-    at once, and with nothing to do. Must not be called inside a transaction.
+    Returns when none is left of what it looked for, except what others are at work on; or after so many batches. Safe
+    to run any number of times at once, and with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
     transactions = queries.column("transactions_of_keys", **_ids(keys)) if keys else None
@@ -101,6 +102,8 @@ def drain(keys: Keys | None = None) -> Outcome:
         batch = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
         if batch is not None:
             left |= batch
+            if batches and (batches := batches - 1) == 0:
+                break
             continue
         if not left or attempt == ATTEMPTS - 1:
             break

@@ -5,8 +5,9 @@ next look was announced by nobody, or its message is lost or late: then one mess
 everything, whatever the number of changes. What is not worked off soon after, and everything while the broker is away,
 the relay works off by itself.
 
-While the outbox is quiet it sleeps instead, and a writer's trigger wakes it by NOTIFY (sql/wake_relay.sql). That is
-spared while it is awake, so it costs busy writers nothing (docs/decisions/0008-relay.md).
+While the outbox is quiet it sleeps instead, and a writer's trigger wakes it by NOTIFY (sql/wake_relay.sql); a few
+changes it then works off at once. NOTIFY is spared while it is awake, so it costs busy writers nothing
+(docs/decisions/0008-relay.md).
 
 Any number may run: what one has handed over, another finds gone, or hands over once more.
 """
@@ -36,6 +37,8 @@ PATIENCE_SECONDS = 1.0
 """How long what was handed over may wait for a worker; then the relay does it."""
 BROKER_PAUSE_SECONDS = 5.0
 """How long a broker that failed is let alone."""
+FEW = 50
+"""So many changes a relay that is woken works off at once, by itself: handing them over takes longer."""
 MOST_SEEN = 1_000
 """So many of the newest changes are told apart. Of a longer queue the rest is worked off with them."""
 
@@ -70,10 +73,14 @@ class Relay:
 
     def look(self) -> float:  # not money: seconds
         """Look at the outbox once, and do what is to be done. How many seconds to wait, or to be asleep."""
-        if self._is_asleep:
+        is_woken = self._is_asleep
+        if is_woken:
             queries.rows("relay_wakes")
             self._is_asleep = False
         there = set(queries.column("newest_changes", at_most=MOST_SEEN))
+        if is_woken and 0 < len(there) <= FEW:
+            engine.drain(batches=1)
+            there = set(queries.column("newest_changes", at_most=MOST_SEEN))
         self._handed = {change: when for change, when in self._handed.items() if change in there}
         overdue = there & self._seen
         self._seen = there

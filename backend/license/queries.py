@@ -1,22 +1,31 @@
 """The queries of an app: `.sql` files in a folder, each named for what it does and opening with a line that says so."""
 
 import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 _INCLUDE = re.compile(r"/\* include (\w+)\.sql \*/")
 
 
 class Queries:
     """The files of one folder. `/* include NAME.sql */` in a file stands for the text of another, of the same folder or
-    of `others`."""
+    of `others`.
 
-    def __init__(self, folder: Path, *others: "Queries") -> None:
+    The `prepared` ones are parsed and planned once for a connection, unless it goes through a pooler (Django's
+    DISABLE_SERVER_SIDE_CURSORS says so). Each is one statement with parameters, and one plan is good for all of them:
+    PostgreSQL may no longer look at what they are.
+    """
+
+    def __init__(self, folder: Path, *others: "Queries", prepared: Collection[str] = ()) -> None:
         self._folder = folder
         self._others = others
+        self._prepared = frozenset(prepared)
         self.load = cache(self._read)
 
     def _read(self, name: str) -> str:
@@ -29,7 +38,7 @@ class Queries:
 
     def rows(self, name: str, **parameters: Any) -> list[Any]:
         """Run a query and fetch its rows."""
-        with connection.cursor() as cursor:
+        with self._cursor(name) as cursor:
             cursor.execute(self.load(name), parameters)
             rows: list[Any] = cursor.fetchall()
             return rows
@@ -40,13 +49,27 @@ class Queries:
 
     def dicts(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a query and fetch its rows by the names of their columns."""
-        with connection.cursor() as cursor:
+        with self._cursor(name) as cursor:
             cursor.execute(self.load(name), parameters)
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def execute(self, name: str, **parameters: Any) -> int:
         """Run a statement. How many rows it wrote."""
-        with connection.cursor() as cursor:
+        with self._cursor(name) as cursor:
             cursor.execute(self.load(name), parameters)
             return int(cursor.rowcount)
+
+    def _cursor(self, name: str) -> CursorWrapper:
+        cursor = connection.cursor()
+        if name in self._prepared and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            cursor.cursor.close()
+            cursor.cursor = _Prepared(connection.connection)
+        return cursor
+
+
+class _Prepared(psycopg.Cursor[Any]):
+    """Prepares each statement. Django's own cursor puts parameters into the text, and so never does."""
+
+    def execute(self, query: Any, params: Any = None, **_: Any) -> "_Prepared":
+        return super().execute(query, params, prepare=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import Service
-from celery.signals import beat_init
+from celery.signals import beat_init, task_prerun
+from django.db import close_old_connections
 
 from lmanagement.watchdog import Watchdog
 
@@ -17,6 +18,12 @@ app = Celery("lmanagement")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add(Watchdog)
+
+
+@task_prerun.connect
+def _replace_a_broken_connection(**_: Any) -> None:
+    """As Django does for each request: Celery, which keeps connections, does not look at them."""
+    close_old_connections()
 
 
 @beat_init.connect

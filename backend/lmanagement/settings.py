@@ -82,7 +82,10 @@ DATABASE_URL = env.str("DATABASE_URL", default="postgres:///license_manager")
 if not re.match(r"postgres(ql)?://.*/.", DATABASE_URL):
     raise ImproperlyConfigured("DATABASE_URL must be of the form postgres://user:password@host:port/name")
 try:
-    DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+    # A worker keeps its connection from task to task, and with it what is prepared there; one that broke is replaced.
+    DATABASES = {
+        "default": {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, **env.db_url_config(DATABASE_URL)},
+    }
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
 # A server that is gone without a word (a cut cable, a failover) is given up after 40 seconds, not after two hours; the
@@ -147,6 +150,7 @@ CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = False  # late ones wedge a worker that loses Redis in mid-task; the outbox makes them needless
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_DB_REUSE_MAX = 10_000  # else Celery would close the connection after each task
 
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is decided in PostgreSQL, not in a file
 SWEEP_SECONDS = _seconds("SWEEP_SECONDS", default=5.0)

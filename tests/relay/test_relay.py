@@ -1,5 +1,6 @@
 """The relay, look by look: what it hands over and when, what it does by itself, when it sleeps and who wakes it."""
 
+import itertools
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -47,6 +48,16 @@ def write(amount: int = 5, license_id: int = 1) -> None:
     with session() as other:
         other.execute("UPDATE license_exportitem SET cif_fc = %s WHERE license_id = %s", [amount, license_id])
         other.commit()
+
+
+def write_many() -> None:
+    """More changes than a relay that is woken works off by itself, none of them announced."""
+    with session(autocommit=True) as other:
+        other.execute(
+            "INSERT INTO ledger_licensechange (license_id, source, operation)"
+            " SELECT 1, '', '' FROM generate_series(0, %s)",
+            [module.FEW],
+        )
 
 
 def fall_asleep(hands: Hands) -> None:
@@ -220,9 +231,38 @@ def test_a_writer_wakes_it_while_it_sleeps_and_spares_that_while_it_is_awake(han
         write(7)
         assert notifications(other) == 2
         assert list(connection.connection.notifies(timeout=5, stop_after=1))
+        write_many()
         hands.relay.look()
         write(8)
         assert notifications(other) == 0
+
+
+def test_a_few_changes_that_wake_it_it_works_off_at_once_and_sleeps_again(hands: Hands) -> None:
+    fall_asleep(hands)
+    for amount in (6, 7):
+        write(amount)
+        assert hands.relay.look() == module.SLEEP_SECONDS
+        assert_balances_follow_facts()
+    assert hands.handed_over == 0
+
+
+def test_many_changes_that_wake_it_are_handed_over(hands: Hands) -> None:
+    fall_asleep(hands)
+    write_many()
+    assert hands.relay.look() == module.BUSY_SECONDS
+    assert hands.relay.look() == module.HANDED_SECONDS
+    assert hands.handed_over == 1
+    assert LicenseChange.objects.count() > module.FEW
+
+
+def test_what_wakes_it_while_others_write_on_is_one_batch(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must look again, and hand over what is more than it can do."""
+    batches = []
+    monkeypatch.setattr(module.engine, "_drain_batch", lambda *_: batches.append(write(len(batches) + 10)) or {})
+    fall_asleep(hands)
+    write(6)
+    hands.relay.look()
+    assert len(batches) == 1
 
 
 @pytest.mark.parametrize(
@@ -264,11 +304,11 @@ def test_it_does_not_sleep_while_somebody_writes(hands: Hands) -> None:
 
 
 def test_a_write_between_its_last_look_and_its_sleep_is_seen(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
-    columns = module.queries.column
+    columns, amounts = module.queries.column, itertools.count(10)
 
     def column(name: str, **parameters: object) -> list[object]:
         if name == "relay_sleeps":
-            write()
+            write(next(amounts))
         return columns(name, **parameters)
 
     for _ in range(3):
@@ -276,7 +316,9 @@ def test_a_write_between_its_last_look_and_its_sleep_is_seen(hands: Hands, monke
     monkeypatch.setattr(module.queries, "column", column)
     waits = [hands.relay.look() for _ in range(3)]
     assert module.SLEEP_SECONDS not in waits
-    assert hands.handed_over == 1
+    monkeypatch.undo()
+    hands.relay.look()
+    assert_balances_follow_facts()
 
 
 def test_one_of_many_sleeps_and_the_others_look(hands: Hands) -> None:
@@ -284,7 +326,7 @@ def test_one_of_many_sleeps_and_the_others_look(hands: Hands) -> None:
     with session() as other:
         [[got]] = other.execute(module.queries.load("relay_sleeps")).fetchall()
         assert got is False
-    write()
+    write_many()
     hands.relay.look()
     with session() as other:
         [[got]] = other.execute(module.queries.load("relay_sleeps")).fetchall()

@@ -148,7 +148,7 @@ FROM (
                         OFFSET 0
                     )
             ) AS restriction ON true
-            WHERE %(license_ids)s::bigint[] IS NULL OR license.id = ANY(%(license_ids)s::bigint[])
+            WHERE license.id = ANY(%(license_ids)s::bigint[])
         ) AS fact
     ) AS pooled
 ) AS ruled
