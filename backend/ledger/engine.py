@@ -89,7 +89,8 @@ def recompute(license_ids: Iterable[int], *, with_items: bool = True) -> Outcome
 def drain(keys: Keys | None = None, *, batches: int | None = None) -> Outcome:
     """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
 
-    Returns when none is left of what it looked for, except what others are at work on; or after so many batches. Safe
+    Returns when none is left of what was there when it looked, except what others are at work on; or after so many
+    batches. Safe
     to run any number of times at once, and with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
@@ -99,11 +100,11 @@ def drain(keys: Keys | None = None, *, batches: int | None = None) -> Outcome:
     left: dict[int, set[int]] = {}
     attempt = 0
     while True:
-        batch = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
-        if batch is not None:
-            left |= batch
-            if batches and (batches := batches - 1) == 0:
-                break
+        batch, is_last = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
+        left |= batch
+        if batches and (batches := batches - 1) == 0:
+            break
+        if not is_last:
             continue
         if not left or attempt == ATTEMPTS - 1:
             break
@@ -134,9 +135,9 @@ def _recompute_batch(license_ids: set[int], outcome: Outcome, *, with_items: boo
 
 def _drain_batch(
     transactions: Sequence[str] | None, busy: Sequence[int], outcome: Outcome
-) -> dict[int, set[int]] | None:
+) -> tuple[dict[int, set[int]], bool]:
     """Work off a batch of changes: of these transactions, or any (None); not the busy ones. Returns those that stay,
-    each with those of its licenses that were busy; None: there was nothing to claim."""
+    each with those of its licenses that were busy, and whether there was no more to claim."""
     with _transaction(outcome) as done:
         claimed = queries.column(
             "claim_changes",
@@ -146,7 +147,7 @@ def _drain_batch(
             at_most=BATCH_CHANGES,
         )
         if not claimed:
-            return None
+            return {}, True
         fanned_out = set(queries.column("fan_out_changes", change_ids=claimed, at_most=BATCH_LICENSES))
         licenses_of: dict[int, set[int]] = {change: set() for change in claimed if change not in fanned_out}
         for change, license_id in queries.rows("resolve_changes", change_ids=list(licenses_of)):
@@ -161,7 +162,8 @@ def _drain_batch(
         worked_off = [change for change in chosen if change not in left]
         queries.execute("delete_changes", change_ids=worked_off)
         done.changes = len(worked_off)
-    return left
+    is_last = len(claimed) < BATCH_CHANGES and chosen.keys() >= set(claimed)
+    return left, is_last
 
 
 def _choose(licenses_of: dict[int, set[int]]) -> dict[int, set[int]]:

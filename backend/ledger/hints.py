@@ -10,11 +10,15 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable
+from queue import SimpleQueue
 
 from ledger.keys import Keys
 
 logger = logging.getLogger(__name__)
 
+LINGER_SECONDS = 0.002
+"""Before a message is made: the writer, whom this thread would slow, is done by then, or has more to say."""
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 FLUSH_AT_EXIT_SECONDS = 3.0
 EXPIRES_SECONDS = 60
@@ -24,46 +28,54 @@ MOST_IDS = 1_000
 
 class _Sender:
     def __init__(self) -> None:
-        self._lock = threading.Condition()
-        self._waiting: Keys | None = None
-        self._is_sending = False
+        self._waiting: SimpleQueue[Keys | threading.Event] = SimpleQueue()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_sending = False
 
     def announce(self, keys: Keys) -> None:
-        with self._lock:
-            self._waiting = _merged(self._waiting, keys)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
-                self._thread.start()
-            self._lock.notify_all()
+        if self._thread is None:
+            self._start()
+        self._waiting.put(keys)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until everything announced is sent or dropped. False: time ran out."""
+        if self._thread is None:
+            return True
+        is_through = threading.Event()
+        self._waiting.put(is_through)
+        return is_through.wait(timeout_seconds)
+
+    def _start(self) -> None:
         with self._lock:
-            return self._lock.wait_for(lambda: self._waiting is None and not self._is_sending, timeout_seconds)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                self._lock.wait_for(lambda: self._waiting is not None)
-                keys, self._waiting, self._is_sending = self._waiting, None, True
-            is_sent = send(keys or Keys())
-            with self._lock:
-                self._is_sending = False
-                self._lock.notify_all()
+            taken = [self._waiting.get()]
+            if isinstance(taken[0], Keys):
+                time.sleep(LINGER_SECONDS)
+            taken += [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]  # nobody else takes from it
+            keys = [each for each in taken if isinstance(each, Keys)]
+            self._is_sending = bool(keys)
+            is_sent = not keys or send(_merged(keys))
+            self._is_sending = False
+            for each in taken:
+                if isinstance(each, threading.Event):
+                    each.set()
             if not is_sent:
                 time.sleep(PAUSE_AFTER_FAILURE_SECONDS)  # what comes in meanwhile goes into one message
 
 
-def _merged(waiting: Keys | None, keys: Keys) -> Keys:
-    if waiting is None:
-        merged = Keys()
-    elif waiting and keys:
-        merged = waiting
-    else:
-        return Keys()  # one of them means everything
-    merged.update(keys)
-    return merged if merged.count() <= MOST_IDS else Keys()
+def _merged(several: Iterable[Keys]) -> Keys:
+    together = Keys()
+    for keys in several:
+        together.update(keys)
+        if not keys or together.count() > MOST_IDS:
+            return Keys()  # everything
+    return together
 
 
 def send(keys: Keys) -> bool:

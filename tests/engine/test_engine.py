@@ -112,7 +112,6 @@ def test_each_batch_is_these_statements_in_this_order() -> None:
     assert seen == [
         "begin_recompute", "claim_changes", "fan_out_changes", "resolve_changes", "lock_licenses",
         "claim_same_licenses", "SAVEPOINT", "write_balances", "RELEASE", "delete_changes",
-        "begin_recompute", "claim_changes",
     ]  # fmt: skip
 
 

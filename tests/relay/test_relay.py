@@ -258,7 +258,9 @@ def test_many_changes_that_wake_it_are_handed_over(hands: Hands) -> None:
 def test_what_wakes_it_while_others_write_on_is_one_batch(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     """It must look again, and hand over what is more than it can do."""
     batches = []
-    monkeypatch.setattr(module.engine, "_drain_batch", lambda *_: batches.append(write(len(batches) + 10)) or {})
+    monkeypatch.setattr(
+        module.engine, "_drain_batch", lambda *_: (batches.append(write(len(batches) + 10)) or {}, False)
+    )
     fall_asleep(hands)
     write(6)
     hands.relay.look()
