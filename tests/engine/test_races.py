@@ -117,7 +117,7 @@ def test_a_change_that_commits_while_an_engine_is_at_work_is_not_deleted_unread(
         with session(autocommit=True) as witness:
             assert witness.execute("SELECT count(*) FROM ledger_licensechange").fetchone() == (3,)
         at_work.finish()
-    # a drain takes the newcomers in a further batch
+    drain()  # the newcomers
     assert_balances_follow_facts()
     assert stored(1) == [200]
 
