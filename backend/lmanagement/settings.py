@@ -96,6 +96,7 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_interval": 5,
     "keepalives_count": 4,
     "tcp_user_timeout": 40_000,  # ms: also for what was sent and not acknowledged
+    "prepare_threshold": 5,  # psycopg's own default: what asks for it may be prepared (license/queries.py)
 } | DATABASES["default"].get("OPTIONS", {})
 
 # --- the night's report -----------------------------------------------------------------------------------------------

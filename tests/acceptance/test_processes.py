@@ -46,6 +46,28 @@ def test_a_save_is_followed_without_beat_or_sweep(worker: subprocess.Popen[bytes
     assert_balances_follow_facts()
 
 
+def test_a_worker_keeps_its_connections_and_replaces_those_that_broke(license: License, tmp_path: Path) -> None:
+    export = license.export_items.get()
+    sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'kept' AND backend_type = 'client backend'"
+
+    def follow(amounts: range) -> set[int]:
+        seen = set()
+        for export.cif_fc in amounts:
+            export.save()
+            until(lambda: balance_of(license) == export.cif_fc, "the balance")
+            seen |= {pid for (pid,) in sql(sessions)}
+        return seen
+
+    with celery(
+        "worker", "--loglevel=info", "--concurrency=2", log="1.log", folder=tmp_path, environment={"PGAPPNAME": "kept"}
+    ):
+        kept = follow(range(1, 11))
+        assert 1 <= len(kept) <= 2  # one for each process
+        sql(f"SELECT pg_terminate_backend(pid) FROM ({sessions}) AS session")
+        assert not kept & follow(range(11, 21))
+    assert "Traceback" not in (tmp_path / "1.log").read_text()
+
+
 def test_a_line_that_moves_is_followed_on_both_licenses(worker: subprocess.Popen[bytes], license: License) -> None:
     other = License.objects.create(license_number="0310000002", license_date="2026-01-01")
     ExportItem.objects.create(license=other, cif_fc=2000)

@@ -115,6 +115,22 @@ def test_each_batch_is_these_statements_in_this_order() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_what_a_batch_asks_is_planned_once_unless_a_pooler_shares_the_session(
+    is_pooled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", is_pooled)
+    connection.close()
+    for number in (1, 2, 3):
+        sql("INSERT INTO license_license (license_number, license_date) VALUES (%s, '2026-01-01')", str(number))
+        assert drain().written == 1
+    prepared = sql(
+        "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement ~ 'stored balances'"
+    )
+    assert prepared == ([] if is_pooled else [(3,)])
+    assert_balances_follow_facts()
+
+
 def engine_statements() -> list[str]:
     return [
         "begin_recompute",
