@@ -7,7 +7,7 @@ from license.queries import Queries
 queries = Queries(
     Path(__file__).parent,
     # What a drain asks for each batch: else it would spend most of its time on planning. Not claim_same_licenses, whose
-    # plan must know whether it is asked for one license or for hundreds: a burst took six times as long.
+    # plan must know whether it is asked for one license or for hundreds (`make bench PARTS=burst`).
     prepared=(
         "transactions_of_keys",
         "fan_out_changes",
