@@ -30,7 +30,7 @@ SIZE = sizes(
 LICENSES = SIZE["licenses"]
 SUMS = """SELECT count(*), sum(debited_quantity), sum(debited_value), sum(allotted_quantity), sum(allotted_value)
 FROM ({}) AS item (license_id, id, debited_quantity, debited_value, allotted_quantity, allotted_value)"""
-EXPECTED_OF_ALL = load("expected") % {"license_ids": "NULL", "today": "NULL"}
+EXPECTED_OF_ALL = load("expected") % {"license_ids": "(SELECT array_agg(id) FROM license_license)", "today": "NULL"}
 TABLES = ("ledger_licensebalance", "ledger_importitembalance")
 
 

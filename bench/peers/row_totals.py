@@ -36,6 +36,9 @@ def remove(cursor: Any) -> None:
 
 def wrong(cursor: Any, license_ids: list[int] | None = None) -> list[int]:
     """The licenses, of these or of all, whose totals are not what their facts say."""
+    if license_ids is None:
+        cursor.execute("SELECT id FROM license_license")
+        license_ids = [license_id for (license_id,) in cursor.fetchall()]
     query = (HERE / "row_totals_wrong.sql").read_text().replace("/* include expected.sql */", load("expected"))
     cursor.execute(query, {"license_ids": license_ids, "today": None})
     return sorted({license_id for (license_id,) in cursor.fetchall()})

@@ -684,7 +684,9 @@ def all_expected() -> dict[int, set[Any]]:
     rows: dict[int, set[Any]] = {}
     with connection.cursor() as cursor:
         query = f"SELECT {columns} FROM ({load('expected')}) AS e"
-        cursor.execute(query, {"license_ids": None, "today": "2026-11-22"})
+        cursor.execute("SELECT id FROM license_license")
+        license_ids = [license_id for (license_id,) in cursor.fetchall()]
+        cursor.execute(query, {"license_ids": license_ids, "today": "2026-11-22"})
         for license_id, *row in cursor.fetchall():
             rows.setdefault(license_id, set()).add(tuple(row))
     return rows

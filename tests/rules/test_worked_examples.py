@@ -179,7 +179,9 @@ def test_worked_example(name: str) -> None:
 
 def explained(today: date | None = TODAY) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(load("expected"), {"license_ids": None, "today": today})
+        cursor.execute("SELECT id FROM license_license")
+        license_ids = [license_id for (license_id,) in cursor.fetchall()]
+        cursor.execute(load("expected"), {"license_ids": license_ids, "today": today})
         names = [column.name for column in cursor.description]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return sorted((row for row in rows if row["import_item_id"] is not None), key=lambda row: row["import_item_id"])

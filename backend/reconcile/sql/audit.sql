@@ -1,5 +1,5 @@
--- Expected against stored against pending, for the licenses of an array or for all (NULL): one statement, so one
--- snapshot, and nothing in it is volatile. Yields one row of totals with a row of each field that differs beside it, or
+-- Expected against stored against pending, for the licenses of an array: one statement, so one snapshot, and
+-- nothing in it is volatile. Yields one row of totals with a row of each field that differs beside it, or
 -- with NULLs where nothing does; each difference with the evidence of its cause (docs/drift.md).
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
@@ -9,10 +9,10 @@ WITH expected AS MATERIALIZED (
     SELECT DISTINCT ON (license_id) * FROM expected ORDER BY license_id
 ), stored_license AS (
     SELECT * FROM ledger_licensebalance
-    WHERE %(license_ids)s::bigint[] IS NULL OR license_id = ANY(%(license_ids)s::bigint[])
+    WHERE license_id = ANY(%(license_ids)s::bigint[])
 ), stored_item AS (
     SELECT * FROM ledger_importitembalance
-    WHERE %(license_ids)s::bigint[] IS NULL OR license_id = ANY(%(license_ids)s::bigint[])
+    WHERE license_id = ANY(%(license_ids)s::bigint[])
 ), difference AS (
     SELECT
         license_id,
