@@ -165,14 +165,14 @@ def test_a_quarantined_license_is_counted_and_is_no_failure() -> None:
 
 def test_a_chunk_that_fails_stops_no_other_and_the_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     tamper("UPDATE ledger_licensebalance SET balance_cif = 1")
-    audit = night.audit
+    find_drift = night.find_drift
 
     def fail_on_three(license_ids: list[int], faults: Any) -> Any:
         if 3 in license_ids:
             sql("SELECT 1 / 0")
-        return audit(license_ids, faults)
+        return find_drift(license_ids, faults)
 
-    monkeypatch.setattr(night, "audit", fail_on_three)
+    monkeypatch.setattr(night, "find_drift", fail_on_three)
     with pytest.raises(
         CommandError, match=r"1 chunks of the run failed: licenses 0000000003 to 0000000004: division by zero"
     ):
@@ -188,7 +188,7 @@ def test_what_failed_is_tried_again_after_the_others(monkeypatch: pytest.MonkeyP
     run = night.start(RunTrigger.NIGHT, batch_size=3)
     assert run is not None
     with monkeypatch.context() as patch:
-        patch.setattr(night, "audit", lambda *_: sql("SELECT 1 / 0"))
+        patch.setattr(night, "find_drift", lambda *_: sql("SELECT 1 / 0"))
         assert night.take_chunk(run) == 0
     assert night.take_chunk(run) == 3
     chunks = run.chunks.order_by("pk")
@@ -208,7 +208,7 @@ def test_the_failure_of_a_run_is_the_error_of_the_task(monkeypatch: pytest.Monke
     def fail(*_: Any) -> Any:
         return sql("SELECT 1 / 0")
 
-    monkeypatch.setattr(night, "audit", fail)
+    monkeypatch.setattr(night, "find_drift", fail)
     result = sync_all_licenses()
     assert result["status"] == "error"
     assert "1 chunks of the run failed" in result["error"]

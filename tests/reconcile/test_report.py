@@ -573,12 +573,12 @@ def test_what_the_run_cannot_vouch_for_is_marked(monkeypatch: pytest.MonkeyPatch
     drain()
     monkeypatch.setattr(night, "recompute", lambda *_, **__: Outcome())
     sql("INSERT INTO ledger_licensechange (license_id, source, operation) VALUES (%s, '', '')", pending.pk)
-    audit = night.audit
+    find_drift = night.find_drift
 
     def fail_on_the_second(license_ids: list[int], faults: Any) -> Any:
-        return sql("SELECT 1 / 0") if unchecked.pk in license_ids else audit(license_ids, faults)
+        return sql("SELECT 1 / 0") if unchecked.pk in license_ids else find_drift(license_ids, faults)
 
-    monkeypatch.setattr(night, "audit", fail_on_the_second)
+    monkeypatch.setattr(night, "find_drift", fail_on_the_second)
     with pytest.raises(CommandError, match=r"1 chunks of the run failed: licenses 0000000002 to 0000000002: division"):
         call_command("sync_licenses", "--batch-size", "1")
     left = f"in 5 days, {day(5)}: USD 10,000.00 left"

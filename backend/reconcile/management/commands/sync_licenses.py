@@ -41,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-items", action="store_true", help="report drift of import items, do not repair it")
         parser.add_argument("--dry-run", action="store_true", help="report, change nothing")
         parser.add_argument(
-            "--batch-size", type=_positive, default=night.BATCH_SIZE, metavar="N", help="licenses at a time (100)"
+            "--batch-size", type=_positive, default=night.BATCH_SIZE, metavar="N", help="licenses at a time (1000)"
         )
         parser.add_argument(
             "--scheduled", action="store_true", help="only if the night of this business date has not been"
