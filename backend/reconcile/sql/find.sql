@@ -123,24 +123,30 @@ WITH expected AS MATERIALIZED (
             'bills_of_entry', released.bills_of_entry,
             'unit', item.unit
         )
-    FROM ledger_allotmentline AS line
+    FROM (
+        -- first which lines these are, of those of released allotments: there are few
+        SELECT line.*
+        FROM (SELECT DISTINCT allotment_id FROM ledger_allotment_bills_of_entry) AS released
+        JOIN ledger_allotmentline AS line ON line.allotment_id = released.allotment_id
+        WHERE (line.cif_fc > 0 OR line.quantity > 0) AND NOT EXISTS (
+            SELECT FROM ledger_allotment_bills_of_entry AS link
+            JOIN ledger_billofentryline AS debit ON debit.bill_of_entry_id = link.billofentry_id
+            -- all of it in WHERE: a condition on `line` in the join would have this looked up for each line
+            WHERE link.allotment_id = line.allotment_id
+                AND debit.import_item_id = line.import_item_id
+                AND debit.transaction_type = 'D'
+        )
+        OFFSET 0
+    ) AS line
     JOIN license_importitem AS item ON item.id = line.import_item_id
     JOIN ledger_allotment AS allotment ON allotment.id = line.allotment_id
     JOIN license_company AS company ON company.id = allotment.company_id
-    JOIN LATERAL (
+    CROSS JOIN LATERAL (
         SELECT jsonb_agg(bill.number ORDER BY bill.number) AS bills_of_entry
         FROM ledger_allotment_bills_of_entry AS link
         JOIN ledger_billofentry AS bill ON bill.id = link.billofentry_id
         WHERE link.allotment_id = line.allotment_id
-    ) AS released ON released.bills_of_entry IS NOT NULL
-    WHERE (line.cif_fc > 0 OR line.quantity > 0) AND NOT EXISTS (
-        SELECT FROM ledger_allotment_bills_of_entry AS link
-        JOIN ledger_billofentryline AS debit
-            ON debit.bill_of_entry_id = link.billofentry_id
-            AND debit.import_item_id = line.import_item_id
-            AND debit.transaction_type = 'D'
-        WHERE link.allotment_id = line.allotment_id
-    )
+    ) AS released
 ), written AS (
     INSERT INTO reconcile_finding (
         run_id, kind, license_id, license_number, serial_number, currency, expiry_date, amount, quantity, details
