@@ -27,6 +27,7 @@ from reconcile.sql import queries as reconcile  # noqa: E402
 
 LICENSES = int(os.environ.get("LICENSES", "100000"))
 HERE = Path(__file__).parent
+BARE_SUMS = (HERE / "bare_sums.sql").read_text()
 NODE = re.compile(r"^( *)(?:->  )?(.*?)  \(cost=.*actual time=\S+ rows=([\d.]+) loops=(\d+)")
 
 
@@ -55,7 +56,7 @@ def main() -> None:
                 f"{name:27}: {took_ms:9.1f} ms; never vacuumed or analysed {unknown[name] / took_ms:.1f} x; "
                 f"with JIT {compiled[name] / took_ms:.1f} x{without}"
             )
-        queries = {"expected.sql": load("expected"), "bare sums": (HERE / "bare_sums.sql").read_text()}
+        queries = {"expected.sql": load("expected"), "bare sums": BARE_SUMS}
         for count, runs in ((1, 30), (500, 15), (None, 3)):
             ids = some_ids(count)
             took_ms = {name: measure(cursor, query, ids, runs) for name, query in queries.items()}
@@ -69,6 +70,7 @@ def main() -> None:
         for count in (1, 500, None):
             ids = some_ids(count)
             print(f"\nplan for {count or 'all'} licenses")
+            cursor.execute("SET enable_seqscan = off")
             cursor.execute(f"EXPLAIN ANALYZE {queries['expected.sql']}", {"license_ids": ids, "today": None})
             for (line,) in cursor.fetchall():
                 if node := NODE.match(line):
@@ -80,10 +82,11 @@ def main() -> None:
 def measure_all(cursor) -> dict[str, float]:
     """The median times of what the engine and the audit ask while no balance is there: every license differs."""
     medians_ms = {}
-    for name, query in {"expected.sql": load("expected"), "audit.sql": reconcile.load("audit")}.items():
+    statements = {name: reconcile.load(name) for name in ("expected", "look", "audit")}
+    for name, query in statements.items():
         for count, runs in ((1, 9), (10, 5), (500, 3)):
             ids = some_ids(count)
-            medians_ms[f"{count:>4} licenses, {name}"] = statistics.median(measure(cursor, query, ids, runs))
+            medians_ms[f"{count:>4} licenses, {name}.sql"] = statistics.median(measure(cursor, query, ids, runs))
     return medians_ms
 
 
@@ -93,11 +96,14 @@ def some_ids(count: int | None) -> list[int]:
 
 
 def measure(cursor, query: str, ids: list[int], runs: int) -> list[float]:
+    # as in the transactions of the engine and the audit (begin_recompute.sql, begin_audit.sql)
+    cursor.execute(f"SET enable_seqscan = {'on' if query == BARE_SUMS else 'off'}")
     times = []
     for _ in range(runs):
         start = time.perf_counter()
         cursor.execute(
-            f"SELECT count(*), sum(length(q::text)) FROM ({query}) AS q", {"license_ids": ids, "today": None}
+            f"SELECT count(*), sum(length(q::text)) FROM ({query}) AS q",
+            {"license_ids": ids, "today": None, "fault_tables": []},
         )
         cursor.fetchall()
         times.append((time.perf_counter() - start) * 1000)
