@@ -8,8 +8,10 @@
 -- Each fact is read once, by index, for all licenses of the array, and the parts are put together by FULL JOIN, though
 -- no part has rows that the one before has not: it is the join that no planner makes a loop over all pairs, whatever it
 -- believes of the sizes (docs/decisions/0005-expected-in-one-pass.md).
-WITH of_items AS MATERIALIZED (
-    SELECT array_agg(id) AS ids FROM license_importitem WHERE license_id = ANY(%(license_ids)s::bigint[])
+WITH item AS MATERIALIZED (
+    SELECT id, license_id, serial_number, quantity, cif_fc, cif_inr, restriction_percentage
+    FROM license_importitem
+    WHERE license_id = ANY(%(license_ids)s::bigint[])
 )
 SELECT DISTINCT ON (license_id, import_item_id)
     license_id,
@@ -107,21 +109,17 @@ FROM (
                 WHERE license_id = ANY(%(license_ids)s::bigint[])
                 GROUP BY license_id
             ) AS credit ON credit.license_id = license.id
-            FULL JOIN (
-                SELECT id, license_id, serial_number, quantity, cif_fc, cif_inr, restriction_percentage
-                FROM license_importitem
-                WHERE license_id = ANY(%(license_ids)s::bigint[])
-            ) AS item ON item.license_id = license.id
+            FULL JOIN item ON item.license_id = license.id
             FULL JOIN (
                 SELECT import_item_id, sum(quantity) AS quantity, sum(cif_fc) AS value
                 FROM ledger_billofentryline
-                WHERE import_item_id = ANY((SELECT ids FROM of_items)::bigint[]) AND transaction_type = 'D'
+                WHERE import_item_id = ANY(ARRAY(SELECT id FROM item)) AND transaction_type = 'D'
                 GROUP BY import_item_id
             ) AS debited ON debited.import_item_id = item.id
             FULL JOIN (
                 SELECT import_item_id, sum(quantity) AS quantity, sum(cif_fc) AS value
                 FROM ledger_allotmentline AS line
-                WHERE import_item_id = ANY((SELECT ids FROM of_items)::bigint[])
+                WHERE import_item_id = ANY(ARRAY(SELECT id FROM item))
                     -- linked to any bill of entry, an allotment is released whole
                     AND NOT EXISTS (
                         SELECT FROM ledger_allotment_bills_of_entry AS link
@@ -137,7 +135,7 @@ FROM (
                     dense_rank() OVER (PARTITION BY importitem_id ORDER BY norm_id, percentage) AS number
                 FROM (
                     SELECT importitem_id, itemname_id FROM license_importitem_item_names
-                    WHERE importitem_id = ANY((SELECT ids FROM of_items)::bigint[])
+                    WHERE importitem_id = ANY(ARRAY(SELECT id FROM item))
                     OFFSET 0
                 ) AS link
                 CROSS JOIN LATERAL (
