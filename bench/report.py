@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+import scaling
 from harness import HERE, RESULTS, Goal, Measurement, Plot
 
 DOCS = HERE.parent / "docs"
@@ -31,6 +32,8 @@ def main() -> None:
     text = HEAD + summary(parts) + "".join(section(part) for part in parts)
     (DOCS / "benchmarks.md").write_text(text.rstrip() + "\n")
     print("docs/benchmarks.md is written")
+    if scaling.main():
+        print("docs/scaling.md is written")
 
 
 def summary(parts: list[dict]) -> str:

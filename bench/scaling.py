@@ -1,0 +1,61 @@
+"""Makes docs/scaling.md of bench/scaling.md and what `make bench` has recorded: a calculation, with its assumptions."""
+
+import json
+import statistics
+
+from harness import HERE, RESULTS
+
+NEEDS = ("night", "latency", "writers", "workers")
+LINES = 100_000_000
+LINES_OF_A_LICENSE = 32
+YEARS = 5
+WORKING_SECONDS_A_YEAR = 250 * 8 * 3600
+PEAK = 20
+
+
+def main() -> bool:
+    """False: not every part that it rests on is there."""
+    if not all((RESULTS / f"{part}.json").exists() for part in NEEDS):
+        return False
+    night_us = median("night", "Nothing to repair", "the night")
+    python_ms, postgres_ms = (
+        median("workers", f"CPU time of {whose}", "1 process") for whose in ("the engine's processes", "PostgreSQL")
+    )
+    rates = {way: values for what, way, values in measured("workers") if what == "A backlog is worked off"}
+    licenses = LINES / LINES_OF_A_LICENSE
+    a_second = LINES / YEARS / WORKING_SECONDS_A_YEAR
+    orm = [(what, values) for what, way, values in measured("latency") if way == "ORM write" and "percentile" in what]
+    writers = {way: values for what, way, values in measured("writers") if what.endswith("single inserts")}
+    figures = {
+        "python_ms": f"{python_ms:.3f}",
+        "postgres_ms": f"{postgres_ms:.2f}",
+        "share": f"{100 * postgres_ms / (postgres_ms + python_ms):.0f}",
+        "rates": ", ".join(f"{way}: {statistics.median(values):,.0f}" for way, values in rates.items()),
+        "latencies": ", ".join(f"{what.partition(',')[0]}: {values[0]:.0f} ms" for what, values in orm),
+        "writers": ", ".join(f"{way}: {statistics.median(values):,.0f}" for way, values in writers.items()),
+        "lines": f"{LINES:,}",
+        "lines_of_a_license": str(LINES_OF_A_LICENSE),
+        "years": str(YEARS),
+        "peak": str(PEAK),
+        "licenses": f"{licenses:,.0f}",
+        "a_second": f"{a_second:.1f}",
+        "at_peak": f"{a_second * PEAK:.0f}",
+        "cores_at_peak": f"{a_second * PEAK * (postgres_ms + python_ms) / 1000:.3f}",
+        "night_us": f"{night_us:.0f}",
+        "night_minutes": f"{night_us * licenses / 60e6:.0f}",
+        "rules_minutes": f"{(postgres_ms + python_ms) * licenses / 60e3:.0f}",
+    }
+    text = (HERE / "scaling.md").read_text().format_map(figures)
+    (HERE.parent / "docs" / "scaling.md").write_text(text)
+    return True
+
+
+def measured(part: str) -> list[tuple[str, str, list[float]]]:
+    """What, way and values of everything that a part measured."""
+    record = json.loads((RESULTS / f"{part}.json").read_text())
+    return [(each["what"], each["way"], each["values"]) for each in record["measurements"]]
+
+
+def median(part: str, what: str, way: str) -> float:
+    [values] = [values for its, whose, values in measured(part) if (its, whose) == (what, way)]
+    return statistics.median(values)
