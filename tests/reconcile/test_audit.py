@@ -18,7 +18,14 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 
 from ledger.engine import drain, recompute
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    BillOfEntry,
+    BillOfEntryLine,
+    ImportItemBalance,
+    LicenseBalance,
+)
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
 from license.queries import Queries
@@ -122,6 +129,23 @@ def test_an_edited_balance() -> None:
         (ONE, None, "balance_cif", "999.00", "500.00", Cause.EDITED),
         (TWO, 2, "available_quantity", "1.000", "90.000", Cause.EDITED),
     ]
+
+
+NOT_OF_THE_RULES = {"pk", "license", "import_item", "computed_at", "computed_xid", "seal"}
+FIELDS = [
+    (model._meta.db_table, field.name, field.get_internal_type() == "BooleanField")
+    for model in (LicenseBalance, ImportItemBalance)
+    for field in model._meta.fields
+    if field.name not in NOT_OF_THE_RULES
+]
+
+
+@pytest.mark.parametrize(("table", "field", "is_flag"), FIELDS, ids=[f"{table}.{name}" for table, name, _ in FIELDS])
+def test_no_field_is_overlooked(table: str, field: str, is_flag: bool) -> None:
+    """By the first look, or by the second."""
+    with unguarded():
+        sql(f"UPDATE {table} SET {field} = {f'NOT {field}' if is_flag else f'{field} + 1'} WHERE license_id = 1")
+    assert {(row[0], row[2]) for row in found()} == {(ONE, field)}
 
 
 def test_deleted_and_invented_rows() -> None:
