@@ -62,9 +62,11 @@ OF_A_FAULT = re.compile(
 )
 ENDS_A_WORKER = re.compile(
     r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname'|UnpicklingError\()"
+    r"|Unrecoverable error: OperationalError\('Error \d+ connecting to "
     r"|this worker has begun nothing for"
 )
-"""With what a worker gives up, to be started again: Redis takes nothing, Celery's own faults above, our watchdog."""
+"""With what a worker gives up, to be started again: Redis takes nothing, or is gone again while the worker takes up its
+connection; Celery's own faults above; our watchdog."""
 TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n", re.MULTILINE)
 CHAINED = re.compile(r"^ *(During handling of the above|The above exception was the direct cause)", re.MULTILINE)
 
