@@ -15,7 +15,7 @@ from harness import Plot, Record, sizes
 from stack import compute, connect, memory_mib, set_up, tree, until, up
 
 LIMIT_MIB = 150
-INTERVAL_SECONDS = 0.5
+INTERVAL_SECONDS = 0.1
 PROCESSES = 2
 DAMAGED_EVERY = 1_000
 POINTS = 200
@@ -59,7 +59,7 @@ class Watch(threading.Thread):
 
 def main() -> None:
     size = sizes(
-        small={"licenses": 20_000, "items": 8, "lines": 4}, full={"licenses": 1_000_000, "items": 8, "lines": 1}
+        small={"licenses": 100_000, "items": 8, "lines": 1}, full={"licenses": 1_000_000, "items": 8, "lines": 1}
     )
     record = Record("memory", "The memory of the night", size)
     set_up()
