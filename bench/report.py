@@ -17,11 +17,11 @@ DOCS = HERE.parent / "docs"
 ORDER = ["night", "memory", "latency", "writes", "writers", "burst", "growth", "workers"]
 HEAD = """# Benchmarks
 
-Made by `make bench` from its own results (`bench/results/`); each part says at which sizes it was measured. Without more
-these are small, for minutes; `SIZE=full` measures those that the goals are meant for, in hours, and
+Made by `make bench` from its own results (`bench/results/`); each part says at which sizes it was measured. Without
+more these are small, for minutes; `SIZE=full` measures those that the goals are meant for, in hours, and
 `PARTS="night writes"` some parts only. The machine is shared and noisy: ways that are compared took turns in the same
-run, and **only ratios mean anything**. A ratio is that of two ways in the same round; *median (lowest to highest)* is over
-the rounds.
+run, and **only ratios mean anything**. A ratio is that of two ways in the same round; *median (lowest to highest)* is
+over the rounds.
 
 """
 
