@@ -48,6 +48,7 @@ OF_A_FAULT = re.compile(
     r"(psycopg|django\.db\.utils)\.(OperationalError|InterfaceError): "
     r"|django\.db\.utils\.InternalError: cannot execute .* in a read-only transaction"
     r"|redis\.exceptions\.(ConnectionError|TimeoutError|BusyLoadingError|OutOfMemoryError): "
+    r"|redis\.exceptions\.ResponseError: Error running script .*OOM command not allowed"  # by a script of kombu's
     r"|kombu\.exceptions\.OperationalError: "
     r"|celery\.beat\.SchedulingError: Couldn't apply scheduled task "
     r".*(connect|reading from|Timeout|closed|not allowed when used)"
@@ -61,7 +62,7 @@ OF_A_FAULT = re.compile(
     r"|_pickle\.UnpicklingError: "
 )
 ENDS_A_WORKER = re.compile(
-    r"Unrecoverable error: (server:OutOfMemoryError|AttributeError\(.* 'hostname'|UnpicklingError\()"
+    r"Unrecoverable error: (server:(OutOfMemory|Response)Error|AttributeError\(.* 'hostname'|UnpicklingError\()"
     r"|Unrecoverable error: OperationalError\('Error \d+ connecting to "
     r"|this worker has begun nothing for"
 )
