@@ -54,6 +54,7 @@ OF_A_FAULT = re.compile(
     r".*(connect|reading from|Timeout|closed|not allowed when used)"
     r"|billiard\.einfo\.ExceptionWithTraceback:"  # and then, a traceback of its own, with which
     r"|billiard\.exceptions\.WorkerLostError: Worker exited prematurely: (signal N \(SIGKILL\)|exitcode N)"
+    r"|billiard\.exceptions\.WorkerLostError: Could not start worker processes"  # killed before the worker was ready
     # Celery's own, when it has lost its connection: it goes on; or a sweep is lost, and the next is sent; or (hostname)
     # a worker ends that had a message which it had not begun, and is started again
     r"|AttributeError: 'NoneType' object has no attribute '(connection_errors|hostname)'"
@@ -64,10 +65,11 @@ OF_A_FAULT = re.compile(
 ENDS_A_WORKER = re.compile(
     r"Unrecoverable error: (server:(OutOfMemory|Response)Error|AttributeError\(.* 'hostname'|UnpicklingError\()"
     r"|Unrecoverable error: OperationalError\('Error \d+ connecting to "
+    r"|Unrecoverable error: WorkerLostError\('Could not start worker processes'\)"
     r"|this worker has begun nothing for"
 )
 """With what a worker gives up, to be started again: Redis takes nothing, or is gone again while the worker takes up its
-connection; Celery's own faults above; our watchdog."""
+connection; Celery's own faults above; a process killed before it was ready; our watchdog."""
 TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n", re.MULTILINE)
 CHAINED = re.compile(r"^ *(During handling of the above|The above exception was the direct cause)", re.MULTILINE)
 
