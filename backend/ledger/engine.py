@@ -90,8 +90,7 @@ def drain(keys: Keys | None = None, *, batches: int | None = None) -> Outcome:
     """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
 
     Returns when none is left of what was there when it looked, except what others are at work on; or after so many
-    batches. Safe
-    to run any number of times at once, and with nothing to do. Must not be called inside a transaction.
+    batches. Safe to run any number of times at once, and with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
     transactions = queries.column("transactions_of_keys", **_ids(keys)) if keys else None

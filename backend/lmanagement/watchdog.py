@@ -22,6 +22,7 @@ from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
 from celery.signals import task_postrun, task_prerun, worker_process_init
 from celery.worker import state
+from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def _is_queued(app: Any) -> bool:
                     return True
             except connection.channel_errors:
                 continue  # the broker forgets a queue that is empty
-            except connection.connection_errors:
+            except (OperationalError, *connection.connection_errors):
                 return False
     return False
 

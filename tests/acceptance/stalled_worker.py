@@ -1,4 +1,4 @@
-"""The app of a worker that, once it is ready, stalls as STALL says. SIGUSR2 makes its watchdog impatient.
+"""The app of a worker that, on SIGUSR2, stalls as STALL of its environment says, and whose watchdog is impatient then.
 
 `celery -A tests.acceptance.stalled_worker worker`
 """
@@ -18,23 +18,22 @@ __all__ = ["app"]
 watchdog.LOOK_SECONDS = 0.1
 
 
-def lose_patience(*_: object) -> None:
-    watchdog.STALL_SECONDS = 1.0
-
-
-signal.signal(signal.SIGUSR2, lose_patience)
-
-
 @worker_ready.connect
-def stall(sender: Any, **_: Any) -> None:
+def get_ready(sender: Any, **_: Any) -> None:
     """`sender` is the worker's consumer."""
-    match how := os.environ["STALL"]:
-        case "begins none":
-            sender.controller.semaphore.value = 0  # as if every process of its pool were at work
-        case "takes none":
-            sender.task_consumer.cancel()
-        case "reads no results":
-            sender.hub.call_soon(lambda: [sender.hub.remove_reader(fd) for fd in sender.pool._pool._fileno_to_outq])
-        case "does not end":
-            sender.pool.on_stop = threading.Event().wait
-    print(f"stalls: {how}", flush=True)
+
+    def stall(*_: object) -> None:
+        watchdog.STALL_SECONDS = 1.0
+        match os.environ["STALL"]:
+            case "begins none":
+                sender.controller._quick_acquire = lambda *_: None  # as if every process of its pool were at work
+            case "takes none":
+                sender.task_consumer.cancel()
+            case "reads no results":
+                for results in sender.pool._pool._fileno_to_outq:
+                    sender.hub.remove_reader(results)
+            case "does not end":
+                sender.pool.on_stop = threading.Event().wait
+
+    signal.signal(signal.SIGUSR2, stall)
+    print("listens", flush=True)

@@ -27,12 +27,12 @@ pytestmark = pytest.mark.usefixtures("database")
 
 @contextmanager
 def worker_that_stalls(folder: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker which stalls like this once it is ready. SIGUSR2 leaves its watchdog a second of patience."""
+    """A worker which stalls like this on SIGUSR2, and whose watchdog has a second of patience left then."""
     command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.stalled_worker", "worker", "--concurrency=2"]
     environment = {**os.environ, "STALL": how, "PYTHONPATH": str(CHECKOUT)}
     log = folder / "worker.log"
     with running([*command, "--loglevel=info"], log, environment=environment) as process:
-        until(lambda: "stalls: " in log.read_text(), "it is ready")
+        until(lambda: "listens" in log.read_text(), "it is ready")
         yield process
 
 
@@ -57,6 +57,29 @@ def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, lic
         until(is_over, "it ends")
         assert worker.returncode == 1  # which systemd takes for a failure
         until(lambda: not any(Path(f"/proc/{process}").exists() for process in pool), "its pool ends")
+    assert "it is ended" in (tmp_path / "worker.log").read_text()
+
+
+def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_servers: Servers) -> None:
+    """That is what it is for: workers stall when their broker comes back."""
+    with worker_that_stalls(tmp_path, "begins none") as worker:
+        live_servers.redis.stop()
+        time.sleep(1)  # it looks ten times
+        live_servers.redis.start()
+
+        def works() -> bool:
+            hints.send(Keys())
+            return balance_of(license) == 1000
+
+        until(works, "it is back")
+        worker.send_signal(signal.SIGUSR2)
+
+        def is_over() -> bool:
+            hints.send(Keys())
+            return worker.poll() is not None
+
+        until(is_over, "it ends")
+    assert "Traceback" not in (tmp_path / "worker.log").read_text().partition("watchdog")[2]
     assert "it is ended" in (tmp_path / "worker.log").read_text()
 
 
