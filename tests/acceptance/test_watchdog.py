@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from celery import Celery
 
 from django_setup import CHECKOUT
 from ledger import hints
 from ledger.keys import Keys
 from license.models import ExportItem, License
-from lmanagement.watchdog import Stall, _is_queued
+from lmanagement.watchdog import Stall
 from processes import running
 from servers import Servers
 from tests.acceptance.conftest import balance_of, until
@@ -128,8 +127,3 @@ def test_only_a_worker_that_is_idle_in_vain_at_every_look_is_stalled() -> None:
     ]
     for now[0], begun, is_idle_in_vain, seconds in looks:
         assert stall.seconds(begun=begun, is_idle_in_vain=is_idle_in_vain) == seconds
-
-
-def test_a_broker_that_refuses_has_nothing_queued() -> None:
-    """And ends no watchdog: kombu tells of it by an error that is none of its connection's."""
-    assert not _is_queued(Celery(broker="redis://127.0.0.1:1/0"))
