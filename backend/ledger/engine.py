@@ -138,7 +138,7 @@ def _drain_batch(
     """Work off a batch of changes: of these transactions, or any (None); not the busy ones. Returns those that stay,
     each with those of its licenses that were busy, and whether there was no more to claim."""
     with _transaction(outcome) as done:
-        claimed = queries.column(
+        claimed = queries.rows(
             "claim_changes",
             everything=transactions is None,
             transaction_ids=transactions or [],
@@ -147,13 +147,15 @@ def _drain_batch(
         )
         if not claimed:
             return {}, True
-        fanned_out = set(queries.column("fan_out_changes", change_ids=claimed, at_most=BATCH_LICENSES))
-        licenses_of: dict[int, set[int]] = {change: set() for change in claimed if change not in fanned_out}
-        for change, license_id in queries.rows("resolve_changes", change_ids=list(licenses_of)):
-            licenses_of[change].add(license_id)
+        licenses_of = {change: {license_id} - {None} for change, license_id, _ in claimed}
+        if several := [change for change, _, may_mean_several in claimed if may_mean_several]:
+            for change in queries.column("fan_out_changes", change_ids=several, at_most=BATCH_LICENSES):
+                del licenses_of[change]
+            for change, license_id in queries.rows("resolve_changes", change_ids=several):
+                licenses_of[change].add(license_id)
         chosen = _choose(licenses_of)
         locked = _try_locks(set().union(*chosen.values()))
-        same = queries.rows("claim_same_licenses", claimed=claimed, license_ids=locked) if locked else []
+        same = queries.rows("claim_same_licenses", claimed=list(licenses_of), license_ids=locked) if locked else []
         chosen |= {change: {license_id} for change, license_id in same}
         asked = [(change, license_id) for change, licenses in chosen.items() for license_id in licenses]
         written = _write(locked, asked, done)
@@ -161,7 +163,7 @@ def _drain_batch(
         worked_off = [change for change in chosen if change not in left]
         queries.execute("delete_changes", change_ids=worked_off)
         done.changes = len(worked_off)
-    is_last = len(claimed) < BATCH_CHANGES and chosen.keys() >= set(claimed)
+    is_last = len(claimed) < BATCH_CHANGES and chosen.keys() >= {change for change, *_ in claimed}
     return left, is_last
 
 
