@@ -21,7 +21,7 @@ def main() -> int:
     for part in chosen:
         print(f"=== {part}", flush=True)
         start = time.monotonic()
-        servers = [sys.executable, "deploy/local/servers.py", "run", "--temporary", "--"]
+        servers = [sys.executable, "deploy/local/servers.py", "run", "--temporary", "--durable", "--"]
         status = subprocess.call([*servers, sys.executable, f"bench/parts/{part}.py"], cwd=HERE.parent)
         print(f"=== {part}: {'done' if status == 0 else 'FAILED'} in {time.monotonic() - start:.0f} s", flush=True)
         if status:

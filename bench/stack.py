@@ -124,15 +124,16 @@ def until(
         time.sleep(pause_seconds)
 
 
-def pgbench(script: str, *, clients: int, seconds: int) -> tuple[float, int]:
+def pgbench(script: str, *, clients: int, seconds: int, waits_for_disk: bool = True) -> tuple[float, int]:
     """Run a script by so many clients for so long: transactions a second, and how many. None of them failed."""
+    options = os.environ.get("PGOPTIONS", "") + ("" if waits_for_disk else " -c synchronous_commit=off")
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
         done = subprocess.run(
             [find_postgres_bindir() / "pgbench", "--no-vacuum", f"--file={file.name}", f"--client={clients}",
              "--jobs=2", f"--time={seconds}", "--protocol=prepared", os.environ["DATABASE_URL"]],
-            capture_output=True, text=True, check=True,
+            capture_output=True, text=True, check=True, env={**os.environ, "PGOPTIONS": options},
         )  # fmt: skip
     if not re.search(r"failed transactions: 0 ", done.stdout):
         raise SystemExit(f"pgbench: {done.stdout}{done.stderr}")

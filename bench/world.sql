@@ -11,10 +11,10 @@ INSERT INTO license_license (license_number, license_date, license_expiry_date)
 SELECT lpad(g::text, 10, '0'), date '2026-01-01' + (g %% 300)::int, date '2027-01-01' + (g %% 300)::int
 FROM generate_series((SELECT coalesce(max(id), 0) + 1 FROM license_license), %(n)s) AS g;
 INSERT INTO license_exportitem (license_id, cif_fc, norm_id)
-SELECT id, 10000 + id %% 90000, id %% 20 + 1 FROM license_license
+SELECT id, 10000 + id * 7919 %% 90000, id %% 20 + 1 FROM license_license
 WHERE id > (SELECT coalesce(max(license_id), 0) FROM license_exportitem);
 INSERT INTO license_importitem (license_id, serial_number, quantity, cif_fc, cif_inr)
-SELECT l.id, s, 1000, CASE WHEN s = 1 THEN 10000 + l.id %% 90000 WHEN l.id %% 3 = 0 THEN 500 ELSE 0 END, 0
+SELECT l.id, s, 1000, CASE WHEN s = 1 THEN 10000 + l.id * 7919 %% 90000 WHEN l.id %% 3 = 0 THEN 500 ELSE 0 END, 0
 FROM license_license AS l, generate_series(1, 8) AS s
 WHERE l.id > (SELECT coalesce(max(license_id), 0) FROM license_importitem) ORDER BY l.id, s;
 INSERT INTO license_importitem_item_names (importitem_id, itemname_id)

@@ -238,7 +238,7 @@ def commit_timestamps() -> Iterator[None]:
     """Servers of our own, of which PostgreSQL keeps when each transaction was committed."""
     from servers import temporary_servers
 
-    with temporary_servers() as live:
+    with temporary_servers(is_durable=True) as live:
         with psycopg.connect(live.database_url, autocommit=True) as session:
             session.execute("ALTER SYSTEM SET track_commit_timestamp = on")
         live.postgres.restart()

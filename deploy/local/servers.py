@@ -70,9 +70,10 @@ def servers(
 
 
 @contextlib.contextmanager
-def temporary_servers(*, environment: Mapping[str, str] | None = None) -> Iterator[Servers]:
-    """Both servers, in a new folder that is removed at the end. A commit survives a killed server, but no power cut."""
-    with _temporary_folder() as folder, servers(folder, is_durable=False, environment=environment) as live:
+def temporary_servers(*, is_durable: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Servers]:
+    """Both servers, in a new folder that is removed at the end. A commit survives a killed server, but a power cut only
+    if they are durable."""
+    with _temporary_folder() as folder, servers(folder, is_durable=is_durable, environment=environment) as live:
         yield live
 
 
@@ -81,7 +82,7 @@ def main() -> int:
     run = parser.add_subparsers(required=True).add_parser(
         "run",
         help="start what neither the environment nor .env names, run the command, stop again",
-        usage="servers.py run [--instance NAME | --temporary] -- COMMAND…",
+        usage="servers.py run [--instance NAME | --temporary [--durable]] -- COMMAND…",
         description="DATABASE_URL or CELERY_BROKER_URL, if the environment or .env names them, are used as they are, "
         "and that server is not started; but with --temporary both are always our own.",
     )
@@ -92,7 +93,8 @@ def main() -> int:
         default=PUBLISHED_INSTANCE,
         help="its data stay in .local/NAME (default: run)",
     )
-    where.add_argument("--temporary", action="store_true", help="its data are removed at the end")
+    where.add_argument("--temporary", action="store_true", help="its data are removed at the end; a commit may be lost")
+    run.add_argument("--durable", action="store_true", help="with --temporary: no commit is lost in a power cut")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -100,13 +102,13 @@ def main() -> int:
         run.error("no COMMAND given")
     _on_signals(_leave)
     try:
-        return _run(command, None if options.temporary else options.instance)
+        return _run(command, None if options.temporary else options.instance, is_durable=options.durable)
     except (ServerError, OSError) as error:
         print(f"servers: {error}", file=sys.stderr)
         return 1
 
 
-def _run(command: list[str], instance: str | None) -> int:
+def _run(command: list[str], instance: str | None, *, is_durable: bool) -> int:
     """The status of the command, in an instance of that name or in a temporary one."""
     kinds = {"DATABASE_URL": PostgresServer, "CELERY_BROKER_URL": RedisServer}
     given = _given_urls(kinds) if instance else {}
@@ -116,7 +118,7 @@ def _run(command: list[str], instance: str | None) -> int:
         lock = stack.enter_context(_locked(folder))
         for variable, kind in kinds.items():
             if variable not in given:
-                started[variable] = stack.enter_context(kind(folder, lock, is_durable=bool(instance)))
+                started[variable] = stack.enter_context(kind(folder, lock, is_durable=is_durable or bool(instance)))
                 if instance:
                     print(f"servers: {started[variable].describe()}", file=sys.stderr)
         urls = {variable: server.url for variable, server in started.items()}

@@ -204,6 +204,15 @@ def test_run_publishes_the_urls_and_keeps_the_data(checkout: Path) -> None:
     assert get_processes(checkout) == []
 
 
+@pytest.mark.parametrize(("options", "fsync"), [(["--temporary"], "off"), (["--temporary", "--durable"], "on")])
+@pytest.mark.usefixtures("own_environment")
+def test_only_commits_of_durable_servers_wait_for_the_disk(checkout: Path, options: list[str], fsync: str) -> None:
+    script = (
+        "import os, psycopg\nprint(psycopg.connect(os.environ['DATABASE_URL']).execute('SHOW fsync').fetchone()[0])"
+    )
+    assert run(checkout, *options, "--", sys.executable, "-c", script).stdout == fsync + "\n"
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.usefixtures("own_environment")
 def test_an_ended_launcher_leaves_no_process_and_the_instance_usable(checkout: Path, end: signal.Signals) -> None:
