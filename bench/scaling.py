@@ -9,6 +9,8 @@ NEEDS = ("night", "latency", "writers", "growth", "workers")
 LINES = 100_000_000
 LINES_OF_A_LICENSE = 32
 YEARS = 5
+HISTORY_YEARS = 3
+"""For how long history is kept (docs/configuration.md: HISTORY_DAYS)."""
 WORKING_SECONDS_A_YEAR = 250 * 8 * 3600
 PEAK = 20
 
@@ -31,6 +33,8 @@ def main() -> bool:
         for what, _, values in measured("growth")
         if what == "One recompute in a growing database"
     ]
+    disk_kib = {way: values[0] for what, way, values in measured("growth") if what == "On disk, with indexes"}
+    of_license_kib, of_balances_kib, of_history_kib = disk_kib.values()
     figures = {
         "python_ms": f"{python_ms:.3f}",
         "postgres_ms": f"{postgres_ms:.2f}",
@@ -47,6 +51,10 @@ def main() -> bool:
         "at_peak": f"{a_second * PEAK:.0f}",
         "alone_ms": f"{alone_ms:.1f}",
         "cores_at_peak": f"{a_second * PEAK * alone_ms / 1000:.2f}",
+        "disk_gib": f"{(of_license_kib + of_balances_kib) * licenses / 2**20:,.0f}",
+        "balances_gib": f"{of_balances_kib * licenses / 2**20:,.0f}",
+        "history_years": str(HISTORY_YEARS),
+        "history_gib": f"{of_history_kib * LINES / YEARS * HISTORY_YEARS / 2**20:,.0f}",
         "night_us": f"{night_us:.0f}",
         "night_minutes": f"{night_us * licenses / 60e6:.0f}",
         "rules_minutes": f"{(postgres_ms + python_ms) * licenses / 60e3:.0f}",

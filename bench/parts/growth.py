@@ -99,6 +99,7 @@ def of_database(record: Record, small: Callable[[], float]) -> None:
         ways = {"small": small, "grown": partial(by_chance, random.Random(licenses), licenses)}
         took[licenses] = take_turns(ways, SIZE["recomputes"])
     assert_fresh(done)
+    record.measured("On disk, with indexes", "KiB", on_disk(done))
     record.measured(
         "One recompute in a growing database",
         "ms",
@@ -121,6 +122,24 @@ def of_database(record: Record, small: Callable[[], float]) -> None:
     record.plots.append(
         Plot("One recompute in a growing database", "licenses", "× one among 1,000", {"median": points})
     )
+
+
+def on_disk(licenses: int) -> dict[str, list[float]]:
+    """What a license takes, and what a row of history does."""
+    [(facts, balances, history)] = rows("""
+        SELECT
+            sum(size) FILTER (WHERE name !~ 'balance|licensechange|quarantine'),
+            sum(size) FILTER (WHERE name IN ('ledger_licensebalance', 'ledger_importitembalance')),
+            sum(size) FILTER (WHERE name = 'ledger_balancehistory') / (SELECT count(*) FROM ledger_balancehistory)
+        FROM (SELECT relname AS name, pg_total_relation_size(oid) AS size FROM pg_class
+            WHERE relkind = 'r' AND relname ~ '^(license|ledger)_') AS of_table
+    """)
+    kib = {
+        "facts of a license of 8 items of 4 lines": facts / licenses / 1024,
+        "its balances": balances / licenses / 1024,
+        "a row of history": history / 1024,
+    }
+    return {what: [float(size)] for what, size in kib.items()}
 
 
 def by_chance(chance: random.Random, licenses: int) -> float:

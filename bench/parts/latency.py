@@ -54,6 +54,8 @@ class Bench:
         random.Random(1).shuffle(unwritten)
         self.unwritten = iter(unwritten)
         self.pool = ThreadPoolExecutor(WRITERS)
+        self.reached = 0.0
+        """How many writes a second were made last time."""
         self.first_bill = self._one("SELECT max(id) + 1 FROM ledger_billofentry")
         bills = loaded_seconds * MOST_INSERTS_A_SECOND
         session.execute(
@@ -121,10 +123,12 @@ class Bench:
     def _written(self, rate: float, seconds: float, write: Callable[[int], object]) -> list[float]:
         licenses = [next(self.unwritten) for _ in range(round(rate * seconds))]
         last = self._one("SELECT max(id) FROM ledger_balancehistory")
+        start = time.monotonic()
         done = [write(license_id) for license_id in paced(licenses, rate)]
         for each in done:
             if hasattr(each, "result"):
                 each.result()
+        self.reached = len(licenses) / (time.monotonic() - start)
         wait_until_followed(self.session)
         return self._checked(self.session.execute(LATENCIES, [licenses, self.first_bill, last]), len(licenses))
 
@@ -149,7 +153,7 @@ def paced(items: list[int], rate: float) -> Iterator[int]:
 
 def main() -> None:
     size = sizes(
-        small={"licenses": 6_000, "rounds": 2, "seconds": 4, "quiet_seconds": 10},
+        small={"licenses": 12_000, "rounds": 2, "seconds": 4, "quiet_seconds": 10},
         full={"licenses": 50_000, "rounds": 3, "seconds": 10, "quiet_seconds": 30},
     )
     rates = (1, 20, 100) if os.environ.get("SIZE", "small") == "small" else (1, 5, 20, 50, 100, 200)
@@ -192,13 +196,29 @@ def at_rates(record: Record, bench: Bench, rates: tuple[int, ...], size: dict[st
             for way, of_rounds in took.items():
                 median[way].append((rate, statistics.median(medians[way])))
                 p99[way].append((rate, percentile_99([each for of_round in of_rounds for each in of_round])))
+        where = where_it_leaves(bench, p99[ORM], size["seconds"])
+    record.notes.append(f"The 99th percentile of ORM writes leaves {LEFT_MS} ms {where}.")
     record.plots.append(Plot("Latency over the rate of writes", "writes a second", "ms", {
         **{f"{way}, median": points for way, points in median.items()},
         **{f"{way}, 99th percentile": points for way, points in p99.items()},
     }))  # fmt: skip
-    left = [rate for rate, took_ms in p99[ORM] if took_ms > LEFT_MS]
-    where = f"from {left[0]} writes a second on" if left else f"at none of these rates, up to {rates[-1]} a second"
-    record.notes.append(f"The 99th percentile of ORM writes is above {LEFT_MS} ms {where}.")
+
+
+def where_it_leaves(bench: Bench, p99: list[tuple[float, float]], seconds: int) -> str:
+    """The rate of ORM writes at which the 99th percentile leaves LEFT_MS: one of those measured, or one that doubles
+    until it does or the writers of this machine get no faster."""
+    for rate, took_ms in p99:
+        if took_ms > LEFT_MS:
+            return f"at {rate:.0f} writes a second"
+    while True:
+        rate *= 2
+        took_ms = percentile_99(bench.orm(rate, seconds))
+        if took_ms > LEFT_MS:
+            return f"between {rate / 2:.0f} and {rate:.0f} writes a second"
+        if bench.reached < 0.9 * rate:
+            return (
+                f"at no rate: the writers made {bench.reached:.0f} a second at most, and then it was {took_ms:.0f} ms"
+            )
 
 
 def by_relays(record: Record, bench: Bench, size: dict[str, int]) -> None:
