@@ -13,6 +13,11 @@ HISTORY_YEARS = 3
 """For how long history is kept (docs/configuration.md: HISTORY_DAYS)."""
 WORKING_SECONDS_A_YEAR = 250 * 8 * 3600
 PEAK = 20
+STEPS_OF_A_BATCH = 12
+"""What a transaction of `engine.drain` asks PostgreSQL, BEGIN, savepoint and COMMIT included."""
+BATCH_LICENSES = 500
+RTT_MS = 0.5
+"""There and back in a local network."""
 
 
 def main() -> bool:
@@ -28,6 +33,13 @@ def main() -> bool:
     a_second = LINES / YEARS / WORKING_SECONDS_A_YEAR
     orm = [(what, values) for what, way, values in measured("latency") if way == "ORM write" and "percentile" in what]
     writers = {way: values for what, way, values in measured("writers") if what.endswith("single inserts")}
+    split = [
+        f"{what.rpartition(' by ')[2]} {way}: {statistics.median(values):,.0f}"
+        for what, way, values in measured("workers")
+        if what.startswith("A backlog is worked off by ")
+    ]
+    notes = json.loads((RESULTS / "workers.json").read_text())["notes"]
+    [*_, hosts] = ["Two hosts are not measured.", *(note for note in notes if note.startswith("Two hosts"))]
     [*_, alone_ms] = [
         statistics.median(values)
         for what, _, values in measured("growth")
@@ -40,6 +52,11 @@ def main() -> bool:
         "postgres_ms": f"{postgres_ms:.2f}",
         "share": f"{100 * postgres_ms / (postgres_ms + python_ms):.0f}",
         "rates": ", ".join(f"{way}: {statistics.median(values):,.0f}" for way, values in rates.items()),
+        "hosts": f"{hosts}\n  Licenses of a backlog in a second: {', '.join(split)}." if split else hosts,
+        "rtt_ms": f"{RTT_MS:g}",
+        "steps": str(STEPS_OF_A_BATCH),
+        "batch": str(BATCH_LICENSES),
+        "steps_ms": f"{STEPS_OF_A_BATCH * RTT_MS / BATCH_LICENSES:.3f}",
         "latencies": ", ".join(f"{what.partition(',')[0]}: {values[0]:.0f} ms" for what, values in orm),
         "writers": ", ".join(f"{way}: {statistics.median(values):,.0f}" for way, values in writers.items()),
         "lines": f"{LINES:,}",
