@@ -13,7 +13,7 @@ HISTORY_YEARS = 3
 """For how long history is kept (docs/configuration.md: HISTORY_DAYS)."""
 WORKING_SECONDS_A_YEAR = 250 * 8 * 3600
 PEAK = 20
-STEPS_OF_A_BATCH = 12
+STEPS_OF_A_BATCH = 10
 """What a transaction of `engine.drain` asks PostgreSQL, BEGIN, savepoint and COMMIT included."""
 BATCH_LICENSES = 500
 RTT_MS = 0.5
