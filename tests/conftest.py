@@ -22,6 +22,8 @@ TABLES = """
 """
 REMEMBERED = "credit_cif, debited_cif, allotted_cif, balance_cif, overdrawn_cif, is_null, is_expired"
 
+LOG_LINES = 200
+
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: DjangoDbBlocker) -> None:
@@ -38,6 +40,17 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Gener
         empty_tables()
         yield
         connection.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows how the logs end of the processes that a failed test talked to."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and folder:
+        for log in sorted(folder.glob("*.log")):
+            report.sections.append((log.name, "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])))
+    return report
 
 
 def empty_tables() -> None:
