@@ -31,7 +31,6 @@ class _Sender:
         self._waiting: SimpleQueue[Keys | threading.Event] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_sending = False
 
     def announce(self, keys: Keys) -> None:
         if self._thread is None:
@@ -59,9 +58,7 @@ class _Sender:
                 time.sleep(LINGER_SECONDS)
             taken += [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]  # nobody else takes from it
             keys = [each for each in taken if isinstance(each, Keys)]
-            self._is_sending = bool(keys)
             is_sent = not keys or send(_merged(keys))
-            self._is_sending = False
             for each in taken:
                 if isinstance(each, threading.Event):
                     each.set()

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from license.models import ExportItem, ImportItem, ItemName, License
 from lmanagement.celery import app
 from servers import Servers
 from tests.conftest import sql
-from tests.engine.sessions import make_licenses, outbox, wait_until
+from tests.engine.sessions import make_licenses, outbox
 
 QUEUE = "recompute"
 SENT_SECONDS = 30
@@ -299,14 +300,27 @@ def test_a_save_does_not_wait_for_a_broker_that_hangs(
     assert queue() == [{"license_id": [3]}]
 
 
+def watch_sending(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Is set as soon as a hint is on its way."""
+    send, is_sending = hints.send, threading.Event()
+
+    def sending(keys: Keys) -> bool:
+        is_sending.set()
+        return send(keys)
+
+    monkeypatch.setattr(hints, "send", sending)
+    return is_sending
+
+
 def test_what_is_written_while_one_hint_is_sent_goes_into_the_next(
-    queue: Callable[[], list[Any]], live_servers: Servers
+    queue: Callable[[], list[Any]], live_servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get(License, 1).save()
     assert queue() == [{"license_id": [1]}]  # and now there is a connection
+    is_sending = watch_sending(monkeypatch)
     with hanging(live_servers):
         get(License, 1).save()
-        wait_until(lambda: hints._senders[0]._is_sending, "the first hint is on its way")
+        assert is_sending.wait(SENT_SECONDS)
         for number in range(30):
             get((ExportItem, ImportItem, License)[number % 3], 2 + number % 2).save()
         assert not hints.flush(0)
@@ -366,13 +380,14 @@ def test_a_child_of_a_process_that_has_announced_can_announce(queue: Callable[[]
 
 
 def test_a_child_forked_while_a_hint_is_being_sent_can_announce(
-    queue: Callable[[], list[Any]], live_servers: Servers
+    queue: Callable[[], list[Any]], live_servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get(License, 1).save()
     assert queue() == [{"license_id": [1]}]
+    is_sending = watch_sending(monkeypatch)
     with hanging(live_servers):
         get(License, 1).save()
-        wait_until(lambda: hints._senders[0]._is_sending, "the hint is on its way")
+        assert is_sending.wait(SENT_SECONDS)
         server = live_servers.redis.pid
 
         def announce() -> bool:
