@@ -80,8 +80,7 @@ def explain(license_number: str) -> Explanation:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         license = License.objects.select_related("exporter", "port").get(license_number=license_number)
         rows = queries.dicts("explain_license", license_ids=[license.pk], today=None)
-        changes = queries.column("newest_changes", at_most=None)
-        [pending] = queries.column("count_pending", change_ids=changes, license_id=license.pk)
+        [pending] = queries.column("count_pending", license_id=license.pk)
         exports = list(license.export_items.select_related("norm").order_by("pk"))
         stored = LicenseBalance.objects.filter(pk=license.pk).first()
         total = rows[0]

@@ -10,6 +10,7 @@ from django.db import transaction
 from ledger.engine import drain
 from ledger.explain import explain
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.sql import queries
 from license.formats import as_license_number, indian
 from license.models import Company, ExportItem, ImportItem, ItemName, License, Port, SionNorm
 from tests.conftest import sql
@@ -118,6 +119,26 @@ def test_it_says_how_fresh_the_balance_is(
 ) -> None:
     happens()
     assert says in freshness(capsys)
+
+
+@pytest.mark.parametrize("license_id", [1, 2])
+@pytest.mark.parametrize("named", ["license_id", "import_item_id", "allotment_id", "item_name_id", None])
+def test_the_changes_that_mean_a_license_are_counted_as_they_are_resolved(named: str | None, license_id: int) -> None:
+    """Beside a license that shares an item name, and has a name, an item and allotments of its own."""
+    other = License.objects.create(license_number="0310000002", license_date="2026-01-01")
+    item = ImportItem.objects.create(license=other, serial_number=1, quantity=100)
+    item.item_names.add(ItemName.objects.get(), ItemName.objects.create(name="sugar"))
+    for _ in range(2):
+        allotment = Allotment.objects.create(company=Company.objects.get())
+        AllotmentLine.objects.create(allotment=allotment, import_item=item, quantity=1, cif_fc=1)
+    sql(f"""
+        TRUNCATE ledger_licensechange;
+        INSERT INTO ledger_licensechange ({named or "license_id"}, source, operation)
+            SELECT {"n" if named else "NULL::bigint"}, 'table', 'UPDATE' FROM generate_series(1, 9) AS n;
+    """)
+    changes = queries.column("newest_changes", at_most=9)
+    means = [change for change, meant in queries.rows("resolve_changes", change_ids=changes) if meant == license_id]
+    assert explain(License.objects.get(pk=license_id).license_number).pending == len(means) > 0
 
 
 def test_the_command_shows_it_all(capsys: pytest.CaptureFixture[str]) -> None:
