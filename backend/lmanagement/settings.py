@@ -41,10 +41,13 @@ def _days(name: str, default: int) -> int:
 
 
 def _flag(name: str, *, default: bool) -> bool:
-    text = env.str(name, default="").strip().lower() or str(default).lower()
-    if text not in FLAGS:
+    return _as_flag(name, env.str(name, default="").strip() or str(default))
+
+
+def _as_flag(name: str, text: str) -> bool:
+    if text.lower() not in FLAGS:
         raise ImproperlyConfigured(f"{name} must be true or false")
-    return FLAGS[text]
+    return FLAGS[text.lower()]
 
 
 FLAGS = dict.fromkeys(("true", "on", "yes", "y", "1"), True) | dict.fromkeys(("false", "off", "no", "n", "0"), False)
@@ -88,6 +91,9 @@ try:
     }
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+for name in ("DISABLE_SERVER_SIDE_CURSORS", "CONN_HEALTH_CHECKS", "ATOMIC_REQUESTS", "AUTOCOMMIT"):
+    if name in DATABASES["default"]:  # the URL's are texts, or Python
+        DATABASES["default"][name] = _as_flag(f"{name} in DATABASE_URL", str(DATABASES["default"][name]))
 # A server that is gone without a word (a cut cable, a failover) is given up after 40 seconds, not after two hours; the
 # names are libpq's, and the URL may say otherwise: ?connect_timeout=3
 DATABASES["default"]["OPTIONS"] = {

@@ -35,3 +35,27 @@ def test_a_server_that_takes_connections_and_says_nothing_is_given_up() -> None:
             assert done.returncode == 2
             [line] = done.stderr.splitlines()
             assert "timeout" in line
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", "False"),
+        ("?disable_server_side_cursors=true", "True"),
+        ("?DISABLE_SERVER_SIDE_CURSORS=false", "False"),
+        ("?disable_server_side_cursors=False", "False"),
+        ("?disable_server_side_cursors=0", "False"),
+        ("?disable_server_side_cursors=off", "False"),
+    ],
+)
+def test_a_flag_of_the_url_means_what_it_says(written: str, meant: str) -> None:
+    show = "from django.db import connection; print(bool(connection.settings_dict.get('DISABLE_SERVER_SIDE_CURSORS')))"
+    done = manage("shell", "--verbosity", "0", "-c", show, DATABASE_URL=f"postgres://nobody@localhost/nothing{written}")
+    assert (done.stdout, done.stderr) == (f"{meant}\n", "")
+
+
+def test_a_flag_of_the_url_that_is_none_is_one_line() -> None:
+    done = manage("check", DATABASE_URL="postgres://nobody@localhost/nothing?conn_health_checks=maybe")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "CONN_HEALTH_CHECKS in DATABASE_URL must be true or false" in line
