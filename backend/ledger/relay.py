@@ -18,10 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection
 
 from ledger import engine
 from ledger.sql import queries
+from license.queries import backend_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ FEW = 50
 """So many changes a relay that is woken works off at once, by itself: handing them over takes longer."""
 MOST_SEEN = 1_000
 """So many of the newest changes are told apart. Of a longer queue the rest is worked off with them."""
+SHARED = "DATABASE_URL leads the relay through a pooler that shares its session; it needs one that goes past it"
 
 
 @dataclass(slots=True)
@@ -63,7 +66,9 @@ class Relay:
     _is_asleep: bool = False
 
     def arrive(self) -> None:
-        """Begin with a new connection: look at everything once, whatever was known."""
+        """Begin with a new connection: look at everything once, whatever was known. ImproperlyConfigured: it has
+        no session of its own; so says `look`."""
+        _check_session()
         queries.execute("relay_arrives")
         self._seen.clear()
         self._handed.clear()
@@ -75,7 +80,8 @@ class Relay:
         """Look at the outbox once, and do what is to be done. How many seconds to wait, or to be asleep."""
         is_woken = self._is_asleep
         if is_woken:
-            queries.rows("relay_wakes")
+            if queries.column("relay_wakes") != [True]:  # another session has the lock, and keeps it
+                raise ImproperlyConfigured(SHARED)
             self._is_asleep = False
         there = set(queries.column("newest_changes", at_most=MOST_SEEN))
         if is_woken and 0 < len(there) <= FEW:
@@ -135,6 +141,17 @@ def run(relay: Relay) -> NoReturn:
             is_there = False
             time.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, SLEEP_SECONDS)
+
+
+def _check_session() -> None:
+    """A pooler that hands sessions round would lose what wakes us, and keep our locks when we are gone."""
+    mine = backend_of(connection)
+    other = connection.copy()
+    try:
+        if backend_of(other) == mine or backend_of(connection) != mine:
+            raise ImproperlyConfigured(SHARED)
+    finally:
+        other.close()
 
 
 def _wait(seconds: float) -> None:  # not money: seconds

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 _INCLUDE = re.compile(r"/\* include (\w+)\.sql \*/")
@@ -17,9 +18,8 @@ class Queries:
     """The files of one folder. `/* include NAME.sql */` in a file stands for the text of another, of the same folder or
     of `others`.
 
-    The `prepared` ones are parsed and planned once for a connection, unless it goes through a pooler (Django's
-    DISABLE_SERVER_SIDE_CURSORS says so). Each is one statement with parameters, and one plan is good for all of them:
-    PostgreSQL may no longer look at what they are.
+    The `prepared` ones are parsed and planned once for a connection, unless it goes through a pooler. Each is one
+    statement with parameters, and one plan is good for all of them: PostgreSQL may no longer look at what they are.
     """
 
     def __init__(self, folder: Path, *others: "Queries", prepared: Collection[str] = ()) -> None:
@@ -62,7 +62,7 @@ class Queries:
 
     def _cursor(self, name: str) -> CursorWrapper:
         cursor = connection.cursor()
-        if name in self._prepared and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+        if name in self._prepared:
             cursor.cursor.close()
             cursor.cursor = _Prepared(connection.connection)
         return cursor
@@ -73,3 +73,23 @@ class _Prepared(psycopg.Cursor[Any]):
 
     def execute(self, query: Any, params: Any = None, **_: Any) -> "_Prepared":
         return super().execute(query, params, prepare=True)
+
+
+def prepare_nothing_behind_a_pooler(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Where clients share sessions, one would run what another has prepared under the same name: another statement.
+
+    A pooler has process ids of its own, to know whose query is to be cancelled; Django's DISABLE_SERVER_SIDE_CURSORS
+    tells of one that has not."""
+    if (
+        connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        or backend_of(connection) != connection.connection.info.backend_pid
+    ):
+        connection.connection.prepare_threshold = None
+
+
+def backend_of(connection: BaseDatabaseWrapper) -> int:
+    """The process of PostgreSQL that serves this connection now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+    return int(pid)

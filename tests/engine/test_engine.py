@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, ProgrammingError, connection, transaction
 
@@ -118,11 +119,13 @@ def test_each_batch_is_these_statements_in_this_order(may_mean_several: bool) ->
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("is_pooled", [False, True])
+@pytest.mark.parametrize("is_pooled", [None, "it is said", "it is seen"])
 def test_what_a_batch_asks_is_planned_once_unless_a_pooler_shares_the_session(
-    is_pooled: bool, monkeypatch: pytest.MonkeyPatch
+    is_pooled: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", is_pooled)
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", is_pooled == "it is said")
+    if is_pooled == "it is seen":
+        monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 4711)  # a pooler's own
     connection.close()
     for number in (1, 2, 3):
         sql("INSERT INTO license_license (license_number, license_date) VALUES (%s, '2026-01-01')", str(number))

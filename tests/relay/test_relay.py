@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from ledger import relay as module
@@ -356,3 +357,23 @@ def test_what_a_rolled_back_savepoint_knew_is_forgotten(hands: Hands) -> None:
         writer.execute("UPDATE license_license SET purchase_status = 'CO'")
         writer.commit()
         assert notifications(other) == 1
+
+
+# ── A session of its own ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("backends", [(1, 1, 1), (1, 2, 3)])
+def test_a_session_that_others_use_too_is_refused(backends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pooler in transaction mode gives it to the next who asks, or gives us another."""
+    served = iter(backends)
+    monkeypatch.setattr(module, "backend_of", lambda _: next(served))
+    with pytest.raises(ImproperlyConfigured, match="a pooler that shares its session"):
+        Hands().relay.arrive()
+    assert sql("SELECT FROM pg_locks WHERE locktype = 'advisory'") == []
+
+
+def test_a_session_that_was_changed_while_it_slept_is_refused(hands: Hands) -> None:
+    fall_asleep(hands)
+    sql("SELECT pg_advisory_unlock_all()")  # as in a session that has none of our locks
+    with pytest.raises(ImproperlyConfigured, match="a pooler that shares its session"):
+        hands.relay.look()
