@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import environ
 from celery.schedules import crontab
@@ -131,7 +132,11 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="redis://localhost:6379
 if not re.match(r"[a-z+]+://.", CELERY_BROKER_URL):
     raise ImproperlyConfigured("CELERY_BROKER_URL must be of the form redis://:password@host:port/number")
 CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default=CELERY_BROKER_URL)
-CELERY_TIMEZONE = env.str("CELERY_TIMEZONE", default="UTC")
+CELERY_TIMEZONE = env.str("CELERY_TIMEZONE", default="") or "UTC"
+try:
+    ZoneInfo(CELERY_TIMEZONE)
+except (KeyError, ValueError):  # there is none of that name, or it is no name
+    raise ImproperlyConfigured(f"CELERY_TIMEZONE must be a timezone like UTC: {CELERY_TIMEZONE!r}") from None
 CELERY_ENABLE_UTC = _flag("CELERY_ENABLE_UTC", default=True)
 
 # A recompute must never wait behind the night: queues of their own, asked in this order.

@@ -353,6 +353,9 @@ def test_the_environment_wins_over_env(backend: Path, nothing_is_set: None) -> N
         ("CELERY_BROKER_URL 'redis://:secret@localhost'", ".env, line 2, must be of the form NAME=value"),
         ("CELERY_BROKER_URL = 'redis://:secret@localhost", ".env, line 2, must be of the form NAME=value"),
         ("DEBUG = maybe", "DEBUG must be true or false"),
+        ("CELERY_TIMEZONE = Asia/Kolkatta", "CELERY_TIMEZONE must be a timezone like UTC: 'Asia/Kolkatta'"),
+        ("CELERY_TIMEZONE = Asia", "CELERY_TIMEZONE must be a timezone like UTC: 'Asia'"),
+        ("CELERY_TIMEZONE = ../UTC", "CELERY_TIMEZONE must be a timezone like UTC: '../UTC'"),
     ],
 )
 def test_a_line_of_env_that_nobody_understands_is_one_line(line: str, says: str, backend: Path) -> None:
