@@ -1,6 +1,7 @@
 """The nightly task, under the name that users know. What it does is in `reconcile`, which this app does not import: it
 calls the command by its name."""
 
+import logging
 from io import StringIO
 from typing import NotRequired, TypedDict
 
@@ -8,6 +9,8 @@ from celery import shared_task
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from django.utils import timezone
+
+logger = logging.getLogger(__name__)
 
 
 class SyncResult(TypedDict):
@@ -38,6 +41,7 @@ def sync_all_licenses(scheduled: bool = False) -> SyncResult:
         call_command("sync_licenses", scheduled=scheduled, stdout=output, stderr=output)
     except (CommandError, DatabaseError) as failure:
         error = str(failure)
+        logger.error("the reconciliation failed: %s", error)  # noqa: TRY400 (what failed is logged where it did)
     result: SyncResult = {
         "status": "success" if error is None else "error",
         "output": output.getvalue(),

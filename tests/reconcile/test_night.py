@@ -204,7 +204,9 @@ def test_a_flag_that_was_edited_is_drift_and_no_expiry() -> None:
     assert (run.licenses_drifted, run.licenses_expired, run.licenses_repaired) == (1, 0, 1)
 
 
-def test_the_failure_of_a_run_is_the_error_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_failure_of_a_run_is_the_error_of_the_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(*_: Any) -> Any:
         return sql("SELECT 1 / 0")
 
@@ -212,6 +214,8 @@ def test_the_failure_of_a_run_is_the_error_of_the_task(monkeypatch: pytest.Monke
     result = sync_all_licenses()
     assert result["status"] == "error"
     assert "1 chunks of the run failed" in result["error"]
+    [told] = [record for record in caplog.records if record.name == "license.tasks"]
+    assert (told.levelname, told.getMessage()) == ("ERROR", f"the reconciliation failed: {result['error']}")
 
 
 def test_a_second_run_takes_part_in_the_first(capsys: pytest.CaptureFixture[str]) -> None:
