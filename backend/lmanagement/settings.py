@@ -95,6 +95,8 @@ except ValueError as error:
 for name in ("DISABLE_SERVER_SIDE_CURSORS", "CONN_HEALTH_CHECKS", "ATOMIC_REQUESTS", "AUTOCOMMIT"):
     if name in DATABASES["default"]:  # the URL's are texts, or Python
         DATABASES["default"][name] = _as_flag(f"{name} in DATABASE_URL", str(DATABASES["default"][name]))
+if not isinstance(DATABASES["default"]["CONN_MAX_AGE"], int | None):
+    raise ImproperlyConfigured("CONN_MAX_AGE in DATABASE_URL must be a number of seconds, or None")
 # A server that is gone without a word (a cut cable, a failover) is given up after 40 seconds, not after two hours; the
 # names are libpq's, and the URL may say otherwise: ?connect_timeout=3
 DATABASES["default"]["OPTIONS"] = {

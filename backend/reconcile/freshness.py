@@ -32,7 +32,8 @@ class Freshness:
         """Why somebody should look, a sentence each. Empty: every balance is right, or will be in a moment."""
         said = [f"Trigger {f.trigger} on {f.table}: {f.state}. Every license is suspect." for f in self.faults]
         if self.oldest_age is not None and self.oldest_age > max_age:
-            said.append(f"The oldest change has been pending for {self.oldest_age}: is a worker up?")
+            age = str(self.oldest_age).partition(".")[0]
+            said.append(f"The oldest change has been pending for {age}: is a worker up?")
         if self.quarantined:
             said.append(f"{self.quarantined} licenses are in quarantine: manage.py quarantine says why.")
         return said

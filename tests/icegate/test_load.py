@@ -559,9 +559,12 @@ def test_the_command_says_what_was_not_loaded_and_loads_the_rest(
     assert error.value.returncode == 1
     out, err = capsys.readouterr()
     assert "2 created" in out
-    assert "2 not readable" in out
+    assert "1 not readable" in out
     assert f"{bad}:" in err
     assert "License 0310000003 is not loaded." in err
     assert "none.csv" in err
     assert sorted(OurLicense.objects.values_list("license_number", flat=True)) == ["0310000001", "0310000002"]
     assert Company.objects.count() == 1
+    with pytest.raises(CommandError, match="Not everything was loaded"):
+        call_command("import_icegate", str(tmp_path / "none.csv"))
+    assert capsys.readouterr().out == "Licenses: none.\n"

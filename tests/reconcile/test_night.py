@@ -137,7 +137,7 @@ def test_one_license_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
         call_command("sync_licenses", "--license", "4711")
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "x", "٣"])
+@pytest.mark.parametrize("size", ["0", "-1", "x", "٣", "9" * 20])
 def test_a_wrong_batch_size_is_refused(size: str) -> None:
     with pytest.raises(CommandError, match="is not a number of licenses"):
         call_command("sync_licenses", "--batch-size", size)

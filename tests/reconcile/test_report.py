@@ -440,6 +440,7 @@ def test_which_run_is_shown(told: ReconciliationRun, capsys: pytest.CaptureFixtu
         (["--date", "2020-02-29"], "No run of 29 Feb 2020 is over."),
         ([], "No run is over yet."),
         (["--mail"], "No run is over yet."),
+        (["--mail", "--output", "x"], "argument --output: not allowed with argument --mail"),
         (["--date", "29.2.2020"], "'29.2.2020' is not a date like 2026-11-22"),
     ],
 )

@@ -54,8 +54,15 @@ def test_a_flag_of_the_url_means_what_it_says(written: str, meant: str) -> None:
     assert (done.stdout, done.stderr) == (f"{meant}\n", "")
 
 
-def test_a_flag_of_the_url_that_is_none_is_one_line() -> None:
-    done = manage("check", DATABASE_URL="postgres://nobody@localhost/nothing?conn_health_checks=maybe")
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("conn_health_checks=maybe", "CONN_HEALTH_CHECKS in DATABASE_URL must be true or false"),
+        ("conn_max_age=long", "CONN_MAX_AGE in DATABASE_URL must be a number of seconds, or None"),
+    ],
+)
+def test_a_setting_of_the_url_that_is_none_is_one_line(written: str, says: str) -> None:
+    done = manage("check", DATABASE_URL=f"postgres://nobody@localhost/nothing?{written}")
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert "CONN_HEALTH_CHECKS in DATABASE_URL must be true or false" in line
+    assert says in line

@@ -22,7 +22,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("files", nargs="+", metavar="FILE")
+        parser.add_argument("files", nargs="+", metavar="FILE", help="one ledger or many in each")
         parser.add_argument(
             "--force", action="store_true", help="load licenses too whose debits do not fit customs' own balance"
         )
@@ -35,12 +35,15 @@ class Command(BaseCommand):
 
     def handle(self, *, files: list[str], force: bool, ledger_date: date | None, **options: Any) -> None:
         counts: Counter[str] = Counter()
+        is_incomplete = False
         with license_bar() as bar:
             for name in files:
                 parsed = parse_file(name)
                 for problem in parsed.problems:
                     self.stderr.write(str(problem))
-                counts["not readable"] += len({(p.license_number, p.license_line) for p in parsed.problems})
+                is_incomplete |= bool(parsed.problems)
+                unreadable = {(p.license_number, p.license_line) for p in parsed.problems}
+                counts["not readable"] += len(unreadable - {("", None)})  # those are of no license
                 task = bar.add_task(name, total=len(parsed.ledgers))
                 try:
                     outcomes = load(
@@ -56,7 +59,7 @@ class Command(BaseCommand):
                 counts.update(loaded.status for loaded in outcomes)
         summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
         self.stdout.write(f"Licenses: {summary}.")
-        if counts["not readable"] or counts[Status.REFUSED]:
+        if is_incomplete or counts[Status.REFUSED]:
             raise CommandError("Not everything was loaded; see above.", returncode=1)
 
     def _report(self, loaded: Loaded, *, is_verbose: bool) -> None:

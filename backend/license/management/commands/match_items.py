@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="show what would be linked, and link nothing")
-        parser.add_argument("--license", metavar="N", help="only the items of this license")
+        parser.add_argument("--license", metavar="NUMBER", help="this license alone; default: all")
         parser.add_argument("--unmatched", action="store_true", help="list the items that no rule fits")
 
     def handle(self, *, dry_run: bool, license: str | None, unmatched: bool, **_: Any) -> None:

@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--license", metavar="NUMBER", help="this license alone; default: all")
-        parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+        parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
         parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file; default: standard output")
 
     def handle(self, *, license: str | None, format: str, output: Path | None, **_: Any) -> None:  # noqa: A002

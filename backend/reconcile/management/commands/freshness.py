@@ -1,6 +1,7 @@
 """`manage.py freshness`"""
 
 import json
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from dataclasses import asdict
@@ -28,9 +29,9 @@ class Command(BaseCommand):
             type=_seconds,
             default=timedelta(seconds=MAX_AGE_SECONDS),
             metavar="SECONDS",
-            help=f"a change may be pending for so long ({MAX_AGE_SECONDS})",
+            help=f"a change may be pending for so long; default: {MAX_AGE_SECONDS}",
         )
-        parser.add_argument("--format", choices=("table", "json"), default="table")
+        parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
 
     def handle(self, *, max_age: timedelta, format: str, **_: Any) -> None:  # noqa: A002
         found = look()
@@ -88,6 +89,6 @@ def _shown(age: timedelta | None) -> str:
 
 
 def _seconds(text: str) -> timedelta:
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds, from 1 to 999999999")
     return timedelta(seconds=int(text))

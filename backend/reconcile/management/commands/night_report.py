@@ -34,9 +34,12 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--run", type=int, metavar="ID", help="this run; default: the newest that is over")
         which.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="the newest run of this business date")
-        parser.add_argument("--format", choices=("table", "json", "csv", "html"), default="table")
-        parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file; default: standard output")
-        parser.add_argument("--mail", action="store_true", help="mail it to REPORT_RECIPIENTS instead, once more")
+        parser.add_argument(
+            "--format", choices=("table", "json", "csv", "html"), default="table", help="default: table"
+        )
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument("--output", metavar="FILE", type=Path, help="write to a file; default: standard output")
+        where.add_argument("--mail", action="store_true", help="mail it to REPORT_RECIPIENTS instead, once more")
 
     def handle(
         self,

@@ -1,6 +1,7 @@
 """`manage.py sync_licenses`"""
 
 import logging
+import re
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
@@ -41,7 +42,11 @@ class Command(BaseCommand):
         parser.add_argument("--no-items", action="store_true", help="report drift of import items, do not repair it")
         parser.add_argument("--dry-run", action="store_true", help="report, change nothing")
         parser.add_argument(
-            "--batch-size", type=_positive, default=night.BATCH_SIZE, metavar="N", help="licenses at a time (1000)"
+            "--batch-size",
+            type=_positive,
+            default=night.BATCH_SIZE,
+            metavar="N",
+            help="licenses at a time; default: 1000",
         )
         parser.add_argument(
             "--scheduled", action="store_true", help="only if the night of this business date has not been"
@@ -137,6 +142,6 @@ class Command(BaseCommand):
 
 
 def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is not a number of licenses")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+        raise ArgumentTypeError(f"{text!r} is not a number of licenses, from 1 to 999999999")
     return int(text)
