@@ -179,9 +179,8 @@ def saves(do: Callable[[type, Places], float], chance: random.Random, *, way: st
         def after(line: BillOfEntryLine) -> None:
             again([license_of[line.import_item_id]])
 
-    between = hints.flush if way == "capture" else partial(hints.send, Keys())
     with switched(way):
-        took = do(model, places, after, between)
+        took = do(model, places, after, hints.flush if way == "capture" else nudge)
         if model is BillOfEntryLine:
             [(lines,)] = rows(f"SELECT count(*) FROM {TABLE} WHERE quantity = 1")
             check_write(lines, SAVES, items=SAVES, way=way)
@@ -212,8 +211,8 @@ def change_lines(model: type, places: Places, after: Callable | None, between: C
 
 
 def each_save(lines: Iterable[Model], after: Callable | None, between: Callable | None) -> Iterator[float]:
-    """µs of each save, and of what comes after it. Between two, unmeasured, each way has a message sent, by the
-    thread that nudges or by this one: what is measured then begins with equally cold caches."""
+    """µs of each save, and of what comes after it. Between two, unmeasured, each way waits for the thread that nudges
+    to send a message: what is measured then begins with equally cold caches."""
     for line in lines:
         start = time.perf_counter()
         line.save()
@@ -222,6 +221,12 @@ def each_save(lines: Iterable[Model], after: Callable | None, between: Callable 
         yield (time.perf_counter() - start) * 1e6
         if between:
             between()
+
+
+def nudge() -> None:
+    """What a save with signals does, and the wait for the message."""
+    hints.announce(Keys())
+    hints.flush()
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
