@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -147,7 +148,14 @@ def environment() -> dict[str, str]:
     server = redis.Redis.from_url(os.environ["CELERY_BROKER_URL"]).info("server")["redis_version"]
     models = [line.partition(":")[2].strip() for line in _read("/proc/cpuinfo") if line.startswith("model name")]
     kib = [int(line.split()[1]) for line in _read("/proc/meminfo") if line.startswith("MemTotal")]
+    commit = subprocess.run(
+        ["git", "-C", HERE, "describe", "--always", "--dirty", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
     return {
+        "commit": commit or "of no checkout",
         "when": f"{datetime.now(ZoneInfo('Asia/Kolkata')):%d %b %Y %H:%M} IST",
         "machine": f"{len(os.sched_getaffinity(0))} cores ({(models or [platform.machine()])[0]}), "
         f"{(kib or [0])[0] / 2**20:.0f} GiB, {platform.system()}; shared with others",

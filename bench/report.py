@@ -17,11 +17,12 @@ DOCS = HERE.parent / "docs"
 ORDER = ["night", "memory", "latency", "writes", "writers", "burst", "growth", "workers"]
 HEAD = """# Benchmarks
 
-Made by `make bench` from its own results (`bench/results/`); each part says at which sizes it was measured. Without
-more these are small, for minutes; `SIZE=full` measures those that the goals are meant for, in hours, and
-`PARTS="night writes"` some parts only. The machine is shared and noisy: ways that are compared took turns in the same
-run, and **only ratios mean anything**. A ratio is that of two ways in the same round; *median (lowest to highest)* is
-over the rounds.
+Made by `make bench` from its own results (`bench/results/`); each part says at which sizes and of which commit.
+By default sizes are small, and it takes a quarter of an hour; `SIZE=full` takes those that the goals are meant
+for, and hours; `PARTS="night writes"` some parts only. Commits wait for the disk, where a part does not say otherwise.
+The machine is shared and noisy: ways that are compared took turns in the same run, and **only ratios mean anything**. A
+ratio is that of two ways in the same round; *median (lowest to highest)* is over the rounds. So that nothing happens by
+chance to one way alone, tables are vacuumed between rounds and not by autovacuum, and plans are not compiled (JIT).
 
 """
 
@@ -43,6 +44,8 @@ def summary(parts: list[dict]) -> str:
         for goal in (Goal(**goal) for goal in part["goals"]):
             limit = f"{'at most' if goal.is_most else 'at least'} {number(goal.limit)} {goal.unit}"
             mark = "met" if goal.is_met else f"**missed**, see [{part['title'].lower()}](#{anchor(part['title'])})"
+            if min(goal.values) < goal.limit < max(goal.values):
+                mark += "; rounds differ on it"
             rows.append(f"| {goal.what} | {limit} | {spread(goal.values)} {goal.unit} | {mark} |")
     return "\n".join(rows) + "\n\n"
 
@@ -55,8 +58,8 @@ def section(part: dict) -> str:
     about = part["environment"]
     lines.append(f"Sizes: {size}. " + " ".join(part["notes"]))
     lines.append(
-        f"{about['when']}; {about['machine']}; load {about['load']}; PostgreSQL {about['PostgreSQL']}, "
-        f"Redis {about['Redis']}, Python {about['Python']}.\n"
+        f"Commit {about['commit']}; {about['when']}; {about['machine']}; load {about['load']}; "
+        f"PostgreSQL {about['PostgreSQL']}, Redis {about['Redis']}, Python {about['Python']}.\n"
     )
     measurements = [Measurement(**each) for each in part["measurements"]]
     for what in dict.fromkeys(each.what for each in measurements):

@@ -38,13 +38,9 @@ def main() -> bool:
         for what, way, values in measured("workers")
         if what.startswith("A backlog is worked off by ")
     ]
-    notes = json.loads((RESULTS / "workers.json").read_text())["notes"]
-    [*_, hosts] = ["Two hosts are not measured.", *(note for note in notes if note.startswith("Two hosts"))]
-    [*_, alone_ms] = [
-        statistics.median(values)
-        for what, _, values in measured("growth")
-        if what == "One recompute in a growing database"
-    ]
+    hosts = note("workers", "Two hosts")
+    write_ms = {way: values[0] for what, way, values in measured("latency") if what.startswith("CPU time of an ORM")}
+    write_postgres_ms, write_python_ms = write_ms.values()
     disk_kib = {way: values[0] for what, way, values in measured("growth") if what == "On disk, with indexes"}
     of_license_kib, of_balances_kib, of_history_kib = disk_kib.values()
     figures = {
@@ -66,8 +62,12 @@ def main() -> bool:
         "licenses": f"{licenses:,.0f}",
         "a_second": f"{a_second:.1f}",
         "at_peak": f"{a_second * PEAK:.0f}",
-        "alone_ms": f"{alone_ms:.1f}",
-        "cores_at_peak": f"{a_second * PEAK * alone_ms / 1000:.2f}",
+        "cores_at_peak": f"{a_second * PEAK * (write_postgres_ms + write_python_ms) / 1000:.2f}",
+        "write_postgres_ms": f"{write_postgres_ms:.1f}",
+        "write_python_ms": f"{write_python_ms:.1f}",
+        "best": note("workers", "The most"),
+        "leaves": note("latency", "The 99th percentile"),
+        "step_ms": STEPS_OF_A_BATCH * RTT_MS,
         "disk_gib": f"{(of_license_kib + of_balances_kib) * licenses / 2**20:,.0f}",
         "balances_gib": f"{of_balances_kib * licenses / 2**20:,.0f}",
         "history_years": str(HISTORY_YEARS),
@@ -85,6 +85,12 @@ def measured(part: str) -> list[tuple[str, str, list[float]]]:
     """What, way and values of everything that a part measured."""
     record = json.loads((RESULTS / f"{part}.json").read_text())
     return [(each["what"], each["way"], each["values"]) for each in record["measurements"]]
+
+
+def note(part: str, begins: str) -> str:
+    """What a part says about itself."""
+    [found] = [each for each in json.loads((RESULTS / f"{part}.json").read_text())["notes"] if each.startswith(begins)]
+    return found
 
 
 def median(part: str, what: str, way: str) -> float:

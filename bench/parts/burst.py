@@ -47,7 +47,7 @@ def main() -> None:
         took = take_turns(ways, SIZE["rounds"])
     record.measured(f"{LINES:,} lines on {TOUCHED:,} licenses in one statement", "s", took)
     record.goal(
-        "a burst: from commit until all is fresh, of the time of one recompute",
+        "a burst: from commit until all is fresh, to one recompute",
         ratios(took["worker and relay, from commit on"], took["one recompute of the licenses"]),
         at_most=3,
     )

@@ -16,7 +16,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness import Plot, Record, ratios, sizes, take_turns
 from noop import RECEIVED, SENT, noop
-from stack import Trigger, check_balances, connect, make_world, pgbench, set_up, until, up, wait_until_followed
+from stack import (
+    Trigger,
+    check_balances,
+    connect,
+    cpu_seconds,
+    make_world,
+    pgbench,
+    postmaster,
+    set_up,
+    until,
+    up,
+    wait_until_followed,
+)
 
 WRITERS = 4
 CLIENTS = 8
@@ -26,7 +38,10 @@ SLEEPS, POLLS, ALWAYS = "relay that sleeps", "relay --poll", "NOTIFY at every wr
 RELAYS = {SLEEPS: (), POLLS: ("--poll",), ALWAYS: ()}
 LOADED_LICENSES = 250
 """The first ones are written by pgbench: of each, a batch of changes is one recompute."""
+ALONE_A_SECOND = 20
 LOADED_SAMPLES_A_SECOND = 5
+NEEDED_LATER = 2_000
+"""Licenses that are kept for what comes after the search for the rate at which latency leaves LEFT_MS."""
 MOST_INSERTS_A_SECOND = 25_000
 INSERT = "INSERT INTO ledger_billofentryline (bill_of_entry_id, import_item_id, quantity, cif_fc) VALUES "
 LOAD = f"\\set item random(1, {LOADED_LICENSES * 8})\n{INSERT} (nextval('bench_bill'), :item, 1, 1);\n"
@@ -53,6 +68,7 @@ class Bench:
         unwritten = list(range(LOADED_LICENSES + 1, licenses + 1))
         random.Random(1).shuffle(unwritten)
         self.unwritten = iter(unwritten)
+        self.left = len(unwritten) - NEEDED_LATER
         self.pool = ThreadPoolExecutor(WRITERS)
         self.reached = 0.0
         """How many writes a second were made last time."""
@@ -122,6 +138,7 @@ class Bench:
 
     def _written(self, rate: float, seconds: float, write: Callable[[int], object]) -> list[float]:
         licenses = [next(self.unwritten) for _ in range(round(rate * seconds))]
+        self.left -= len(licenses)
         last = self._one("SELECT max(id) FROM ledger_balancehistory")
         start = time.monotonic()
         done = [write(license_id) for license_id in paced(licenses, rate)]
@@ -173,7 +190,7 @@ def main() -> None:
 def at_rates(record: Record, bench: Bench, rates: tuple[int, ...], size: dict[str, int]) -> None:
     median: dict[str, list[tuple[float, float]]] = {ORM: [], NOOP: []}
     p99: dict[str, list[tuple[float, float]]] = {ORM: [], NOOP: []}
-    with up(include="noop"):
+    with up(include="noop") as worker:
         bench.orm(20, 1), bench.noop(20, 1)  # processes have opened their connections
         for rate in rates:
             seconds = size["quiet_seconds"] if rate < 5 else size["seconds"]
@@ -196,12 +213,35 @@ def at_rates(record: Record, bench: Bench, rates: tuple[int, ...], size: dict[st
             for way, of_rounds in took.items():
                 median[way].append((rate, statistics.median(medians[way])))
                 p99[way].append((rate, percentile_99([each for of_round in of_rounds for each in of_round])))
+        of_a_write(record, bench, rates[-1], size["seconds"], worker.pid)
         where = where_it_leaves(bench, p99[ORM], size["seconds"])
+    without_relay(record, bench, size)
     record.notes.append(f"The 99th percentile of ORM writes leaves {LEFT_MS} ms {where}.")
     record.plots.append(Plot("Latency over the rate of writes", "writes a second", "ms", {
         **{f"{way}, median": points for way, points in median.items()},
         **{f"{way}, 99th percentile": points for way, points in p99.items()},
     }))  # fmt: skip
+
+
+def of_a_write(record: Record, bench: Bench, rate: int, seconds: int, worker: int) -> None:
+    """What processors do for a write that is saved by itself, until its balance is there."""
+    server = postmaster(bench.session)
+    before = cpu_seconds(server), cpu_seconds(worker)
+    writes = len(bench.orm(rate, seconds))
+    used = cpu_seconds(server) - before[0], cpu_seconds(worker) - before[1]
+    record.measured(f"CPU time of an ORM write, {rate} a second", "ms", {
+        "PostgreSQL, the write itself included": [used[0] / writes * 1000], "the worker": [used[1] / writes * 1000],
+    })  # fmt: skip
+
+
+def without_relay(record: Record, bench: Bench, size: dict[str, int]) -> None:
+    """The way of the signal alone: with a relay, a write that comes by itself is followed by that."""
+    with up(include="noop", relay=None):
+        bench.orm(20, 1), bench.noop(20, 1)
+        ways = {NOOP: bench.noop, ORM: bench.orm}
+        turns = {way: lambda of=of: statistics.median(of(ALONE_A_SECOND, size["seconds"])) for way, of in ways.items()}
+        medians = take_turns(turns, size["rounds"])
+        record.measured(f"{ALONE_A_SECOND} a second, no relay is up, median", "ms", medians)
 
 
 def where_it_leaves(bench: Bench, p99: list[tuple[float, float]], seconds: int) -> str:
@@ -212,6 +252,8 @@ def where_it_leaves(bench: Bench, p99: list[tuple[float, float]], seconds: int) 
             return f"at {rate:.0f} writes a second"
     while True:
         rate *= 2
+        if rate * seconds > bench.left:
+            return f"at no rate up to {rate / 2:.0f} a second, the most that this part has licenses for"
         took_ms = percentile_99(bench.orm(rate, seconds))
         if took_ms > LEFT_MS:
             return f"between {rate / 2:.0f} and {rate:.0f} writes a second"

@@ -18,6 +18,9 @@ LIMIT_MIB = 150
 INTERVAL_SECONDS = 0.1
 PROCESSES = 2
 DAMAGED_EVERY = 1_000
+DAMAGED_CHUNK_EVERY = 100_000
+"""And of so many licenses a thousand together, items and all: what is found of a chunk passes through the worker."""
+DAMAGED_TOGETHER = 1_000
 POINTS = 200
 # Only rows that a worker reads count for its memory: lines are summed up in PostgreSQL.
 WORLD = """
@@ -64,12 +67,12 @@ def main() -> None:
     record = Record("memory", "The memory of the night", size)
     set_up()
     with connect() as session:
-        make_world(session, size)
+        damaged = make_world(session, size)
         with up(processes=PROCESSES, beat=False, relay=None) as worker, watched(worker.pid) as watch:
             start = time.monotonic()
             result = night(session)
             took_seconds = time.monotonic() - start
-        check(session, result, size["licenses"])
+        check(session, result, size["licenses"], damaged)
     processes = {process: samples for process, samples in watch.samples.items() if len(samples) > 1}
     names = {worker.pid: "main process"} | {
         process: f"pool process {number}" for number, process in enumerate(sorted(set(processes) - {worker.pid}), 1)
@@ -107,17 +110,23 @@ def main() -> None:
     record.save()
 
 
-def make_world(session: psycopg.Connection, size: dict[str, int]) -> None:
-    """Licenses with balances, of which one in a thousand is wrong."""
+def make_world(session: psycopg.Connection, size: dict[str, int]) -> int:
+    """Licenses with balances, of which one in a thousand is wrong, and now and then a thousand together: how many
+    fields of balances that are."""
     for statement in WORLD.split(";\n"):
         session.execute(statement, size)
     compute(range(1, size["licenses"] + 1))
     session.execute("VACUUM ANALYZE")
     with session.transaction():
         session.execute("SET LOCAL ledger.engine = 'on'")
-        session.execute(
+        alone = session.execute(
             "UPDATE ledger_licensebalance SET balance_cif = balance_cif + 1 WHERE license_id %% %s = 0", [DAMAGED_EVERY]
         )
+        together = session.execute(
+            "UPDATE ledger_importitembalance SET available_value = available_value + 1 WHERE license_id %% %s < %s",
+            [DAMAGED_CHUNK_EVERY, DAMAGED_TOGETHER],
+        )
+    return alone.rowcount + together.rowcount
 
 
 def night(session: psycopg.Connection) -> dict[str, str]:
@@ -130,11 +139,10 @@ def night(session: psycopg.Connection) -> dict[str, str]:
     return result
 
 
-def check(session: psycopg.Connection, result: dict[str, str], licenses: int) -> None:
+def check(session: psycopg.Connection, result: dict[str, str], licenses: int, damaged: int) -> None:
     """The night was whole, and repaired what was wrong."""
     runs = session.execute("SELECT status, licenses_checked FROM reconcile_reconciliationrun").fetchall()
     drift = session.execute("SELECT count(*), count(*) FILTER (WHERE repaired) FROM reconcile_drift").fetchone()
-    damaged = licenses // DAMAGED_EVERY
     if result["status"] != "success" or runs != [("complete", licenses)] or drift != (damaged, damaged):
         raise SystemExit(f"the night ended with {result}, {runs}, drift {drift}")
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,9 @@ SIZE = sizes(
 LICENSES = SIZE["licenses"]
 SUMS = """SELECT count(*), sum(debited_quantity), sum(debited_value), sum(allotted_quantity), sum(allotted_value)
 FROM ({}) AS item (license_id, id, debited_quantity, debited_value, allotted_quantity, allotted_value)"""
-EXPECTED_OF_ALL = load("expected") % {"license_ids": "(SELECT array_agg(id) FROM license_license)", "today": "NULL"}
+# What asks for the licenses of an array asks for all, as in a view that somebody writes for all.
+OF_AN_ARRAY = re.compile(r"\w+ = ANY\((%\(license_ids\)s::bigint\[\]|ARRAY\(SELECT id FROM item\))\)")
+EXPECTED_OF_ALL = OF_AN_ARRAY.sub("true", load("expected")) % {"today": "NULL"}
 TABLES = ("ledger_licensebalance", "ledger_importitembalance")
 
 
@@ -68,12 +71,12 @@ def main() -> None:
     took = take_turns(nothing, SIZE["rounds"])
     record.measured("Nothing to repair", "µs a license", took)
     record.goal(
-        "nothing to repair: the batch of today, of the night's time a license",
+        "nothing to repair: the batch of today, to the night (time a license)",
         ratios(took["batch of today"], took["the night"]),
         at_least=1000,
     )
     record.goal(
-        "nothing to repair: the night, of the bare sums' time", ratios(took["the night"], took["bare sums"]), at_most=2
+        "nothing to repair: the night, to the bare sums", ratios(took["the night"], took["bare sums"]), at_most=2
     )
     wrong = {
         "rows, by INSERT … SELECT": insert_rows,
@@ -86,7 +89,7 @@ def main() -> None:
     took = take_turns(wrong, SIZE["rounds"])
     record.measured("Every balance wrong", "µs a license", took)
     record.goal(
-        "every balance wrong: the night, of the time of a plain INSERT … SELECT of the rows",
+        "every balance wrong: the night, to a plain INSERT … SELECT of the rows",
         ratios(took["the night"], took["rows, by INSERT … SELECT"]),
         at_most=4,
     )
@@ -165,10 +168,11 @@ def refresh(*, changed: bool) -> float:
     if changed:
         credit(+1)
     took = per_license(lambda: run("REFRESH MATERIALIZED VIEW CONCURRENTLY bench_expected"))
-    [(differing,)] = rows(
-        f"SELECT count(*) FROM (({EXPECTED_OF_ALL}) EXCEPT SELECT * FROM bench_expected) AS differing"
+    [(differing, count)] = rows(
+        f"SELECT (SELECT count(*) FROM (({EXPECTED_OF_ALL}) EXCEPT SELECT * FROM bench_expected) AS differing), "
+        "(SELECT count(*) FROM bench_expected)"
     )
-    check(is_so=not differing, what=f"{differing} rows of the view are not as expected")
+    check(is_so=(differing, count) == (0, 8 * LICENSES), what=f"{differing} of {count} rows of the view are wrong")
     if changed:
         credit(-1)
         run("REFRESH MATERIALIZED VIEW bench_expected")

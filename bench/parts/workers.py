@@ -1,6 +1,7 @@
 """How far more workers carry: a backlog worked off by one, two, four and eight processes, on one host and on two."""
 
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ print(json.dumps({"PostgreSQL": us(lambda: session.execute("SELECT 1")), "Redis"
 
 
 def main() -> None:
-    size = sizes(small={"licenses": 4_000, "rounds": 2}, full={"licenses": 20_000, "rounds": 5})
+    size = sizes(small={"licenses": 10_000, "rounds": 3}, full={"licenses": 20_000, "rounds": 5})
     record = Record("workers", "More workers", size)
     set_up()
     with connect() as session, ExitStack() as stack:
@@ -108,14 +109,14 @@ def main() -> None:
         ).fetchone()
         if deadlocks:
             raise SystemExit(f"{deadlocks} deadlocks")
-    medians = [sorted(rates[names[count]])[size["rounds"] // 2] for count in PROCESSES]
+    medians = [statistics.median(rates[names[count]]) for count in PROCESSES]
     record.plots.append(Plot("Licenses a second over processes", "processes", "licenses a second", {
         "measured": list(zip(PROCESSES, medians, strict=True)),
         "as many times the first": [(count, medians[0] * count) for count in PROCESSES],
     }))  # fmt: skip
     best = max(PROCESSES, key=lambda count: medians[PROCESSES.index(count)])
     gain = ratios(rates[names[best]], rates[names[1]])
-    record.notes.append(f"The most was done by {names[best]}: {sorted(gain)[len(gain) // 2]:.2g} times what one does.")
+    record.notes.append(f"The most was done by {names[best]}: {statistics.median(gain):.2g} times what one does.")
     record.save()
 
 
