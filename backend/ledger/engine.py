@@ -36,9 +36,9 @@ ATTEMPTS = 8
 """How often a batch is tried again after a deadlock, or while others hold its licenses, at growing intervals of up to
 a second. What is busy after that stays in the outbox and is found by the next drain."""
 
-POISON = ("22", "23", "54", "P0")
-"""Classes of SQLSTATE that lie in one license's data (a sum that exceeds its column, a refused row), not in the
-server, the connection or the schema."""
+POISON = ("22", "23", "54", "P0", "XX001")
+"""Beginnings of SQLSTATEs that lie in one license's data (a sum that exceeds its column, a refused row, a page that
+cannot be read), not in the server, the connection or the schema."""
 LOCK_NOT_AVAILABLE = "55P03"
 STARTS_AGAIN = ("40P01", "40001")
 

@@ -406,7 +406,7 @@ def test_quarantine_follows_the_license_that_a_recompute_repaired() -> None:
     assert quarantine() == [(2, 1)]
 
 
-@pytest.mark.parametrize("code", ["P0001", "23514", "22003", "54000"])
+@pytest.mark.parametrize("code", ["P0001", "23514", "22003", "54000", "XX001"])
 def test_faults_in_the_data_of_a_license_are_quarantined(code: str) -> None:
     make_licenses(3)
     with failing("ledger_importitembalance", "NEW.license_id = 2", code):
@@ -417,7 +417,7 @@ def test_faults_in_the_data_of_a_license_are_quarantined(code: str) -> None:
     assert_balances_follow_facts()
 
 
-@pytest.mark.parametrize("code", ["53100", "57014", "42P01", "25006", "XX001"])
+@pytest.mark.parametrize("code", ["53100", "57014", "42P01", "25006", "XX002"])
 def test_faults_that_are_nobodys_data_are_raised_and_nothing_is_deleted(code: str) -> None:
     make_licenses(3)
     before = outbox(), balances()
@@ -425,6 +425,22 @@ def test_faults_that_are_nobodys_data_are_raised_and_nothing_is_deleted(code: st
         drain()
     assert (outbox(), balances(), quarantine()) == (*before, [])
     drain()
+    assert_balances_follow_facts()
+
+
+def test_a_limit_of_the_role_on_statements_ends_no_recompute() -> None:
+    make_licenses(1)
+    sql("""
+        SET statement_timeout = '50ms';
+        CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON ledger_licensebalance FOR EACH ROW EXECUTE FUNCTION public.slow();
+    """)
+    try:
+        assert drain().written == 1
+    finally:
+        sql("RESET statement_timeout")
+        sql("DROP TRIGGER slow ON ledger_licensebalance; DROP FUNCTION public.slow()")
     assert_balances_follow_facts()
 
 
