@@ -10,6 +10,7 @@ round by round, and a ratio is that of two ways in the same round; its spread is
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what a part has started, it ends
 PATHS = [str(HERE), str(HERE.parent / "backend"), str(HERE.parent / "deploy" / "local")]
 
 
