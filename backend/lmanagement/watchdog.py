@@ -20,7 +20,7 @@ from typing import Any
 from billiard import active_children, current_process
 from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
-from celery.signals import task_postrun, task_prerun, worker_process_init
+from celery.signals import task_postrun, task_prerun, task_revoked, worker_process_init
 from celery.worker import state
 from kombu.exceptions import OperationalError
 
@@ -38,11 +38,12 @@ class Book:
         # two numbers each: how many tasks it has begun, and whether it is at one
         self._places = memoryview(mmap.mmap(-1, MOST_PROCESSES * 16)).cast("Q")
         self._place: int | None = None
+        self._discarded = 0
 
     @property
     def begun(self) -> int:
-        """How many tasks they have begun together."""
-        return sum(self._places[::2])
+        """How many tasks they have begun together, or the worker has discarded."""
+        return sum(self._places[::2]) + self._discarded
 
     @property
     def busy(self) -> int:
@@ -66,11 +67,16 @@ class Book:
         if self._place is not None:
             self._places[self._place + 1] = 0
 
+    def discard(self, **_: object) -> None:
+        """The worker itself discards a message that has expired, or was revoked: no process sees it."""
+        self._discarded += 1
+
 
 book = Book()
 worker_process_init.connect(book.open)
 task_prerun.connect(book.begin)
 task_postrun.connect(book.end)
+task_revoked.connect(book.discard)
 
 
 @dataclass(slots=True)
@@ -82,7 +88,7 @@ class Stall:
     _since: float = 0  # not money: seconds
 
     def seconds(self, *, begun: int, is_idle_in_vain: bool) -> float:  # not money: seconds
-        """For how many seconds, at every look, this was so, and no task was begun."""
+        """For how many seconds, at every look, this was so, and no task was begun or discarded."""
         if begun != self._begun or not is_idle_in_vain:
             self._begun, self._since = begun, self.clock()
         return self.clock() - self._since

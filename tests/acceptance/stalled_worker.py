@@ -6,9 +6,10 @@
 import os
 import signal
 import threading
+import time
 from typing import Any
 
-from celery.signals import worker_ready
+from celery.signals import task_revoked, worker_ready
 
 from lmanagement import watchdog
 from lmanagement.celery import app
@@ -34,6 +35,8 @@ def get_ready(sender: Any, **_: Any) -> None:
                     sender.hub.remove_reader(results)
             case "does not end":
                 sender.pool.on_stop = threading.Event().wait
+            case "discards slowly":
+                task_revoked.connect(lambda **_: time.sleep(0.05), weak=False)
 
     signal.signal(signal.SIGUSR2, stall)
     print("listens", flush=True)

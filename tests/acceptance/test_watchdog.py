@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import redis
 from django_setup import CHECKOUT
 from ledger import hints
 from ledger.keys import Keys
+from ledger.tasks import recompute
 from license.models import ExportItem, License
 from lmanagement.watchdog import Stall
 from processes import running
@@ -97,6 +99,20 @@ def test_a_worker_that_can_do_nothing_stays(
         if not is_there:
             live_servers.redis.start()
         assert worker.poll() is None
+
+
+def test_a_worker_that_discards_expired_messages_stays(
+    license: License, tmp_path: Path, live_servers: Servers
+) -> None:
+    """After a long outage there may be minutes of them, of which no process of its pool sees one."""
+    with worker_that_stalls(tmp_path, "discards slowly") as worker:
+        until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
+        worker.send_signal(signal.SIGUSR2)
+        for _ in range(60):  # three times its patience
+            recompute.apply_async(expires=datetime(2026, 1, 1, tzinfo=UTC))
+        until(lambda: nothing_is_queued(live_servers), "it discards them")
+        assert worker.poll() is None
+    assert (tmp_path / "worker.log").read_text().count("Discarding revoked task") == 60
 
 
 def test_a_worker_that_is_to_end_is_left_to_end_its_task(license: License, tmp_path: Path) -> None:
