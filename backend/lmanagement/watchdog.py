@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,20 +119,25 @@ class Watchdog(bootsteps.StartStopStep):
         stall = Stall()
         while True:
             time.sleep(LOOK_SECONDS)
-            busy = book.busy
-            if self._is_ending:
-                is_idle_in_vain = not busy
-            else:
-                is_idle_in_vain = busy < worker.concurrency and (
-                    len(state.reserved_requests) > busy or _is_queued(worker.app)
-                )
-            seconds = stall.seconds(begun=book.begun, is_idle_in_vain=is_idle_in_vain)
-            if seconds >= STALL_SECONDS:
-                why = "it is to end" if self._is_ending else f"something waits and {busy} of its processes are at work"
-                logger.critical(
-                    "this worker has begun nothing for %.0f seconds, although %s: it is ended", seconds, why
-                )
-                _end()
+            try:
+                self._look(worker, stall)
+            except Exception:  # of kombu's, or of the broker's: whatever it is, nobody else would look
+                logger.exception("the watchdog could not look, and will look again")
+                stall = Stall()
+
+    def _look(self, worker: Any, stall: Stall) -> None:
+        busy = book.busy
+        if self._is_ending:
+            is_idle_in_vain = not busy
+        else:
+            is_idle_in_vain = busy < worker.concurrency and (
+                len(state.reserved_requests) > busy or _is_queued(worker.app)
+            )
+        seconds = stall.seconds(begun=book.begun, is_idle_in_vain=is_idle_in_vain)
+        if seconds >= STALL_SECONDS:
+            why = "it is to end" if self._is_ending else f"something waits and {busy} of its processes are at work"
+            logger.critical("this worker has begun nothing for %.0f seconds, although %s: it is ended", seconds, why)
+            _end()
 
 
 def _is_queued(app: Any) -> bool:
@@ -151,6 +157,9 @@ def _is_queued(app: Any) -> bool:
 def _end() -> None:
     """Leave at once: to be told politely, a worker must be listening. Transactions are rolled back, and claims
     reappear (G3)."""
-    for pid in filter(None, (process.pid for process in active_children())):
-        os.kill(pid, signal.SIGKILL)
-    os._exit(1)
+    try:
+        for pid in filter(None, (process.pid for process in active_children())):
+            with suppress(ProcessLookupError):  # it is gone meanwhile
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        os._exit(1)

@@ -43,7 +43,18 @@ def nothing_is_queued(servers: Servers) -> bool:
         return not broker.exists("recompute")
 
 
-@pytest.mark.parametrize("how", ["begins none", "takes none", "reads no results", "does not end"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "begins none",
+        "takes none",
+        "takes none, and one look fails",
+        "takes none, and a process is gone",
+        "takes none, and nobody knows its processes",
+        "reads no results",
+        "does not end",
+    ],
+)
 def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, license: License, tmp_path: Path) -> None:
     with worker_that_stalls(tmp_path, how) as worker:
         pool = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
@@ -59,7 +70,9 @@ def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, lic
         until(is_over, "it ends")
         assert worker.returncode == 1  # which systemd takes for a failure
         until(lambda: not any(Path(f"/proc/{process}").exists() for process in pool), "its pool ends")
-    assert "it is ended" in (tmp_path / "worker.log").read_text()
+    log = (tmp_path / "worker.log").read_text()
+    assert "it is ended" in log
+    assert ("the watchdog could not look" in log) == (how == "takes none, and one look fails")
 
 
 def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_servers: Servers) -> None:
@@ -101,9 +114,7 @@ def test_a_worker_that_can_do_nothing_stays(
         assert worker.poll() is None
 
 
-def test_a_worker_that_discards_expired_messages_stays(
-    license: License, tmp_path: Path, live_servers: Servers
-) -> None:
+def test_a_worker_that_discards_expired_messages_stays(license: License, tmp_path: Path, live_servers: Servers) -> None:
     """After a long outage there may be minutes of them, of which no process of its pool sees one."""
     with worker_that_stalls(tmp_path, "discards slowly") as worker:
         until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
