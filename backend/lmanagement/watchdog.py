@@ -130,7 +130,7 @@ class Watchdog(bootsteps.StartStopStep):
         if self._is_ending:
             is_idle_in_vain = not busy
         else:
-            is_idle_in_vain = busy < worker.concurrency and (
+            is_idle_in_vain = busy < worker.pool.num_processes and (
                 len(state.reserved_requests) > busy or _is_queued(worker.app)
             )
         seconds = stall.seconds(begun=book.begun, is_idle_in_vain=is_idle_in_vain)

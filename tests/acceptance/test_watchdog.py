@@ -18,6 +18,7 @@ from ledger import hints
 from ledger.keys import Keys
 from ledger.tasks import recompute
 from license.models import ExportItem, License
+from lmanagement.celery import app
 from lmanagement.watchdog import Stall
 from processes import running
 from servers import Servers
@@ -112,6 +113,25 @@ def test_a_worker_that_can_do_nothing_stays(
         if not is_there:
             live_servers.redis.start()
         assert worker.poll() is None
+
+
+def test_a_worker_whose_processes_are_all_at_work_stays(
+    license: License, tmp_path: Path, live_servers: Servers
+) -> None:
+    """Though it was started with more of them."""
+    with worker_that_stalls(tmp_path, "not at all") as worker:
+        until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
+        # none that is at work is taken away
+        until(lambda: "ok" in str(app.control.pool_shrink(1, reply=True, timeout=10, limit=1)), "it has one process")
+        with gate("ledger_licensebalance", "true"):
+            ExportItem.objects.create(license=license, cif_fc=500)
+            wait_at_the_gate()
+            for _ in range(4):
+                hints.send(Keys())
+            worker.send_signal(signal.SIGUSR2)
+            time.sleep(3)  # three times its patience
+            assert worker.poll() is None
+        until(lambda: balance_of(license) == 1500, "it goes on")
 
 
 def test_a_worker_that_discards_expired_messages_stays(license: License, tmp_path: Path, live_servers: Servers) -> None:
