@@ -8,12 +8,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from ledger import engine
 from ledger.engine import drain
 from ledger.models import Quarantine
 from ledger.relay import Relay
+from ledger.sql import load
 from license.models import ExportItem, License
 from tests.conftest import sql
-from tests.engine.sessions import make_licenses
+from tests.engine.sessions import make_licenses, session
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -148,6 +150,32 @@ def test_one_license_of_the_quarantine(poison: License, capsys: pytest.CaptureFi
     assert quarantine("--license", "2", "--retry", capsys=capsys)[0] == 0
     with pytest.raises(CommandError, match="No license with the number '0000000002' is in quarantine"):
         call_command("quarantine", "--license", "2")
+
+
+def test_a_license_that_could_not_be_tried_is_named(
+    poison: License, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "ATTEMPTS", 1)
+    with session() as other:
+        other.execute(load("lock_licenses"), {"license_ids": [2]})
+        status, out = quarantine("--retry", capsys=capsys)
+    tried, busy, _ = out.splitlines()
+    assert (status, tried) == (1, "Tried 0 licenses again, 0 are recomputed.")
+    assert busy == "Not tried, since somebody holds their balances: 2"
+    assert Quarantine.objects.get().attempts == 1
+
+
+def test_a_deleted_license_of_the_quarantine(poison: License, capsys: pytest.CaptureFixture[str]) -> None:
+    poison.delete()  # and nobody has worked that off
+    _, out = quarantine(capsys=capsys)
+    name = out.partition(":")[0]
+    assert name == "license id 2"
+    assert quarantine("--license", name, "--retry", capsys=capsys) == (
+        0,
+        "Tried 1 licenses again, 1 are recomputed.\n",
+    )
+    with pytest.raises(CommandError, match=f"No '{name}' is in quarantine"):
+        call_command("quarantine", "--license", name)
 
 
 def test_as_people_read_it(poison: License, capsys: pytest.CaptureFixture[str]) -> None:
