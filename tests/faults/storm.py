@@ -62,11 +62,12 @@ OF_A_FAULT = re.compile(
     # the same: what it had half read from a process of its pool is forgotten (lmanagement/watchdog.py)
     r"|_pickle\.UnpicklingError: "
 )
+BY_ITS_WATCHDOG = "this worker has begun nothing for"
 ENDS_A_WORKER = re.compile(
     r"Unrecoverable error: (server:(OutOfMemory|Response)Error|AttributeError\(.* 'hostname'|UnpicklingError\()"
     r"|Unrecoverable error: OperationalError\('Error \d+ connecting to "
     r"|Unrecoverable error: WorkerLostError\('Could not start worker processes'\)"
-    r"|this worker has begun nothing for"
+    rf"|{BY_ITS_WATCHDOG}"
 )
 """With what a worker gives up, to be started again: Redis takes nothing, or is gone again while the worker takes up its
 connection; Celery's own faults above; a process killed before it was ready; our watchdog."""
@@ -325,9 +326,10 @@ class Storm:
                 if not OF_A_FAULT.match(end):
                     self._complaints.append(f"a traceback of {name} that no fault explains: {end}")
         self._ended: Counter[str] = Counter()
+        self._ended_by_watchdog: Counter[str] = Counter()
         for name, daemon in self._daemons.items():
             for how in daemon.ended_by_itself:
-                self._ended[f"{name}: {how}"] += 1
+                (self._ended_by_watchdog if BY_ITS_WATCHDOG in how else self._ended)[f"{name}: {how}"] += 1
                 if not ENDS_A_WORKER.search(how):
                     self._complaints.append(f"{name} ended by itself: {how}")
         self._complaints = list(dict.fromkeys(self._complaints))
@@ -365,6 +367,7 @@ class Storm:
         table("drift that they found", Counter(cause for (cause,) in drift))
         table("tracebacks", tracebacks)
         table("processes that ended by themselves", self._ended)
+        table("workers that their watchdog ended", self._ended_by_watchdog)
         for name in ("worker 1", "worker 2"):
             print(f"longest pause of {name} between two tasks: {longest_pause(self._log(name)):.0f} s")
         print(f"outbox empty {settled_seconds:.1f} s after the last write")
