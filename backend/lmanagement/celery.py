@@ -7,8 +7,8 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import Service
-from celery.signals import beat_init, task_prerun
-from django.db import close_old_connections
+from celery.signals import beat_init, task_failure, task_prerun
+from django.db import close_old_connections, connections
 
 from lmanagement.watchdog import Watchdog
 
@@ -24,6 +24,12 @@ app.steps["worker"].add(Watchdog)
 def _replace_a_broken_connection(**_: Any) -> None:
     """As Django does for each request: Celery, which keeps connections, does not look at them."""
     close_old_connections()
+
+
+@task_failure.connect
+def _let_go_of_its_connection(**_: Any) -> None:
+    """A session that began while the database was read-only stays so, and answers as a sound one does."""
+    connections.close_all()
 
 
 @beat_init.connect

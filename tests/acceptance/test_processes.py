@@ -130,6 +130,23 @@ def test_writes_go_on_without_a_broker_and_are_followed_when_it_is_back(
     assert_balances_follow_facts()
 
 
+def test_a_database_that_was_read_only_is_followed_again(license: License, tmp_path: Path) -> None:
+    """A session that begins meanwhile would stay read-only."""
+    hints.flush()
+    [[name]] = sql("SELECT quote_ident(current_database())")
+    sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    try:
+        with celery("worker", "--beat", "--loglevel=info", "--concurrency=1", log="worker.log", folder=tmp_path):
+            until(lambda: "in a read-only transaction" in (tmp_path / "worker.log").read_text(), "it is refused")
+            assert balance_of(license) is None
+            sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            until(lambda: balance_of(license) == 1000, "the balance")
+            until(nothing_is_pending, "an empty outbox")
+    finally:
+        sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert_balances_follow_facts()
+
+
 def is_idle(log: Path) -> bool:
     """Whether this worker has told of every task that it received how it ended."""
     text = log.read_text()
