@@ -417,7 +417,7 @@ def test_faults_in_the_data_of_a_license_are_quarantined(code: str) -> None:
     assert_balances_follow_facts()
 
 
-@pytest.mark.parametrize("code", ["53100", "57014", "42P01", "25006", "XX002"])
+@pytest.mark.parametrize("code", ["53100", "57014", "42P01", "42501", "25006", "XX002"])
 def test_faults_that_are_nobodys_data_are_raised_and_nothing_is_deleted(code: str) -> None:
     make_licenses(3)
     before = outbox(), balances()
