@@ -33,6 +33,12 @@ def balance_of(license: License) -> object:
     return LicenseBalance.objects.filter(pk=license.pk).values_list("balance_cif", flat=True).first()
 
 
+def is_idle(log: Path) -> bool:
+    """Whether this worker has told of every task that it received how it ended."""
+    text = log.read_text()
+    return text.count("] received") == text.count("] succeeded")
+
+
 def manage(*arguments: str, backend: Path = BACKEND, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python manage.py …`, from backend/."""
     return subprocess.run(

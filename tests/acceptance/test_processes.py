@@ -21,7 +21,7 @@ from processes import celery
 from reconcile.models import ReconciliationRun
 from reconcile.tasks import check_night
 from servers import Servers
-from tests.acceptance.conftest import balance_of, manage, nothing_is_pending, until
+from tests.acceptance.conftest import balance_of, is_idle, manage, nothing_is_pending, until
 from tests.conftest import assert_balances_follow_facts, sql
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -145,12 +145,6 @@ def test_a_database_that_was_read_only_is_followed_again(license: License, tmp_p
     finally:
         sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert_balances_follow_facts()
-
-
-def is_idle(log: Path) -> bool:
-    """Whether this worker has told of every task that it received how it ended."""
-    text = log.read_text()
-    return text.count("] received") == text.count("] succeeded")
 
 
 @pytest.mark.parametrize("command", [["drain_changes"], ["explain_balance", "1"], ["import_icegate", os.devnull]])

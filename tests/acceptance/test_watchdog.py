@@ -22,7 +22,7 @@ from lmanagement.celery import app
 from lmanagement.watchdog import Stall
 from processes import running
 from servers import Servers
-from tests.acceptance.conftest import balance_of, until
+from tests.acceptance.conftest import balance_of, is_idle, until
 from tests.engine.sessions import gate, wait_at_the_gate
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -79,13 +79,17 @@ def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, lic
 def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_servers: Servers) -> None:
     """That is what it is for: workers stall when their broker comes back."""
     with worker_that_stalls(tmp_path, "begins none") as worker:
+        until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
+        # one that has a message which it has not begun may end
+        until(lambda: is_idle(tmp_path / "worker.log"), "it is idle")
         live_servers.redis.stop()
         time.sleep(1)  # it looks ten times
         live_servers.redis.start()
+        ExportItem.objects.create(license=license, cif_fc=500)
 
         def works() -> bool:
             hints.send(Keys())
-            return balance_of(license) == 1000
+            return balance_of(license) == 1500
 
         until(works, "it is back")
         worker.send_signal(signal.SIGUSR2)
@@ -106,6 +110,7 @@ def test_a_worker_that_can_do_nothing_stays(
     with worker_that_stalls(tmp_path, "not at all") as worker:
         hints.send(Keys())
         until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
+        until(lambda: is_idle(tmp_path / "worker.log"), "it is idle")
         worker.send_signal(signal.SIGUSR2)
         if not is_there:
             live_servers.redis.stop()
