@@ -36,7 +36,11 @@ QUIET_SECONDS = 0.25
 SLEEP_SECONDS = 5.0
 """The longest sleep: then it looks, woken or not."""
 PATIENCE_SECONDS = 1.0
-"""How long what was handed over may wait for a worker; then the relay does it."""
+"""How long the same change may be the oldest; then the relay works everything off.
+
+Workers take the oldest first. So where there is one, the oldest is another one after each of its batches, however many
+changes wait and however fast writers add to them: the relay leaves them alone. Where there is none, or none that is
+told, or where it is busy, the oldest stays."""
 BROKER_PAUSE_SECONDS = 5.0
 """How long a broker that failed is let alone."""
 FEW = 50
@@ -59,8 +63,11 @@ class Relay:
     clock: Callable[[], float] = time.monotonic  # not money: seconds
     _seen: set[int] = field(default_factory=set)
     """What was there at the last look."""
-    _handed: dict[int, float] = field(default_factory=dict)  # not money: seconds
-    """When each change that is still there was handed over, or last worked at."""
+    _handed: set[int] = field(default_factory=set)
+    """What was there then and was handed over, or worked at and left."""
+    _oldest: int | None = None
+    _oldest_since: float = 0  # not money: seconds
+    """Since when it is the oldest, or was last worked at."""
     _broker_rests_until: float = 0  # not money: seconds
     _wait_seconds: float = BUSY_SECONDS
     _is_asleep: bool = False
@@ -87,23 +94,29 @@ class Relay:
         if is_woken and 0 < len(there) <= FEW:
             engine.drain(batches=1)
             there = set(queries.column("newest_changes", at_most=MOST_SEEN))
-        self._handed = {change: when for change, when in self._handed.items() if change in there}
         overdue = there & self._seen
         self._seen = there
-        if overdue - self._handed.keys():
-            self._relay(overdue)
-            return HANDED_SECONDS
-        if any(self.clock() - when > PATIENCE_SECONDS for when in self._handed.values()):
+        is_new = not overdue <= self._handed
+        self._handed = overdue
+        if self._is_out_of_patience():
             self._work()
-            self._handed = dict.fromkeys(self._handed, self.clock())
-        self._wait_seconds = BUSY_SECONDS if there - self._handed.keys() else min(2 * self._wait_seconds, QUIET_SECONDS)
+        elif is_new:
+            self._relay()
+            return HANDED_SECONDS
+        self._wait_seconds = BUSY_SECONDS if there - overdue else min(2 * self._wait_seconds, QUIET_SECONDS)
         if self.is_sleepy and not there and self._wait_seconds == QUIET_SECONDS:
             return self._fall_asleep()
         return self._wait_seconds
 
-    def _relay(self, overdue: set[int]) -> None:
-        """Hand these over, and with them whatever else there is."""
-        self._handed |= dict.fromkeys(overdue, self.clock())
+    def _is_out_of_patience(self) -> bool:
+        """Whether nobody works from the oldest change on."""
+        [oldest] = queries.column("oldest_change")
+        if oldest != self._oldest:
+            self._oldest, self._oldest_since = oldest, self.clock()
+        return oldest is not None and self.clock() - self._oldest_since > PATIENCE_SECONDS
+
+    def _relay(self) -> None:
+        """Hand over whatever there is."""
         if self.clock() >= self._broker_rests_until:
             if self.hand_over():
                 return
@@ -112,6 +125,7 @@ class Relay:
 
     def _work(self) -> None:
         outcome = engine.sweep()
+        self._oldest_since = self.clock()
         if outcome.changes or outcome.recomputed:
             logger.info("worked off %s changes of %s licenses", outcome.changes, outcome.recomputed)
 

@@ -51,13 +51,13 @@ def write(amount: int = 5, license_id: int = 1) -> None:
         other.commit()
 
 
-def write_many() -> None:
-    """More changes than a relay that is woken works off by itself, none of them announced."""
+def write_many(count: int = module.FEW + 1) -> None:
+    """So many changes that none announces; or more than a relay that is woken works off by itself."""
     with session(autocommit=True) as other:
         other.execute(
             "INSERT INTO ledger_licensechange (license_id, source, operation)"
-            " SELECT 1, '', '' FROM generate_series(0, %s)",
-            [module.FEW],
+            " SELECT 1, '', '' FROM generate_series(1, %s)",
+            [count],
         )
 
 
@@ -163,6 +163,28 @@ def test_what_no_worker_takes_it_does_itself(hands: Hands) -> None:
     hands.relay.look()
     assert_balances_follow_facts()
     assert hands.handed_over == 1
+
+
+@pytest.mark.parametrize("at_a_time", [1, module.MOST_SEEN + 1])
+def test_what_no_worker_takes_it_does_itself_while_writes_go_on(hands: Hands, at_a_time: int) -> None:
+    is_left = []
+    for _ in range(30):
+        write_many(at_a_time)
+        hands.relay.look()
+        is_left.append(LicenseChange.objects.exists())
+        hands.now_seconds += 0.1
+    assert all(is_left[:10])
+    assert is_left.count(False) >= 2
+
+
+def test_it_leaves_a_queue_to_workers_who_are_at_it_though_it_grows(hands: Hands) -> None:
+    for _ in range(30):
+        write_many(60)
+        sql("DELETE FROM ledger_licensechange WHERE id IN (SELECT id FROM ledger_licensechange ORDER BY id LIMIT 20)")
+        hands.relay.look()
+        hands.now_seconds += 0.1
+    assert LicenseChange.objects.count() == 30 * 40
+    assert hands.handed_over > 0
 
 
 def test_without_a_broker_it_does_everything_itself_and_asks_again_later(hands: Hands) -> None:

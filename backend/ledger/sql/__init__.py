@@ -16,6 +16,7 @@ queries = Queries(
         "write_balances",
         "delete_changes",
         "newest_changes",
+        "oldest_change",
     ),
 )
 load = queries.load
