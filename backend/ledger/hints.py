@@ -1,8 +1,8 @@
 """Hands hints to the broker without a writer ever waiting for it.
 
 `announce` only puts keys aside; a thread of this process sends them. What comes in while it is sending goes into the
-next message together, so a burst of saves is a few messages. A broker that refuses or hangs costs a log line: the hint
-is dropped and the outbox keeps the change, for the relay or the sweep to find.
+next message together, so a burst of saves is a few messages. A broker that refuses, hangs or has too many messages
+costs a log line: the hint is dropped and the outbox keeps the change, for the relay or the sweep to find.
 """
 
 import atexit
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from queue import SimpleQueue
+from typing import Any
 
 from ledger.keys import Keys
 
@@ -22,6 +23,12 @@ LINGER_SECONDS = 0.002
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 FLUSH_AT_EXIT_SECONDS = 3.0
 EXPIRES_SECONDS = 60
+"""A worker drops what is older: the sweep has been there by then. It stays in the broker as long as no worker asks."""
+MOST_WAITING = 10_000
+"""With so many messages in the queue no more are sent: no worker is there, or none gets on."""
+COUNT_SECONDS = 1.0
+"""The shortest between two counts of them, which cost half as much as a message each. What is too many is counted for
+each message."""
 MOST_IDS = 1_000
 """A hint that would name more names nothing: it then means 'look at everything', which batches better."""
 
@@ -76,13 +83,17 @@ def _merged(several: Iterable[Keys]) -> Keys:
 
 
 def send(keys: Keys) -> bool:
-    """Send a hint here and now, which may take seconds if the broker hangs. False: it did not take it. Raises nothing.
-
-    One that no worker takes soon is worth nothing: the sweep has been there by then, and messages must not pile up."""
+    """Send a hint here and now, which may take seconds if the broker hangs. False: it did not take it, or too many
+    wait there already. Raises nothing."""
     from ledger.tasks import recompute
 
     try:
-        recompute.apply_async(kwargs={"keys": keys.as_message()}, retry=False, expires=EXPIRES_SECONDS)
+        with recompute.app.producer_or_acquire() as producer:
+            if _is_full(recompute.app.amqp.default_queue, producer):
+                logger.warning("no hint is sent, changes wait for the relay: %s messages wait already", MOST_WAITING)
+                return False
+            message = {"keys": keys.as_message()}
+            recompute.apply_async(kwargs=message, retry=False, expires=EXPIRES_SECONDS, producer=producer)
     except Exception as error:  # noqa: BLE001 (kombu's, redis' and the socket's errors have no common base)
         logger.warning(
             "no hint could be sent, changes wait for the relay or the sweep: %s: %s", type(error).__name__, error
@@ -90,6 +101,18 @@ def send(keys: Keys) -> bool:
         return False
     return True
 
+
+def _is_full(queue: Any, producer: Any) -> bool:
+    if time.monotonic() < _counted[0] + COUNT_SECONDS:
+        return False
+    if queue.bind(producer.channel).queue_declare().message_count >= MOST_WAITING:
+        return True
+    _counted[0] = time.monotonic()
+    return False
+
+
+_counted = [-COUNT_SECONDS]
+"""When there were less than too many, by the monotonic clock."""
 
 _senders = [_Sender()]
 """The one of this process: a fork has none of its parent's threads, and gets a new one."""

@@ -42,7 +42,7 @@ Workers take the oldest first. So where there is one, the oldest is another one 
 changes wait and however fast writers add to them: the relay leaves them alone. Where there is none, or none that is
 told, or where it is busy, the oldest stays."""
 BROKER_PAUSE_SECONDS = 5.0
-"""How long a broker that failed is let alone."""
+"""How long a broker is let alone that failed, or whose messages no worker takes: they stay there, one on another."""
 FEW = 50
 """So many changes a relay that is woken works off at once, by itself: handing them over takes longer."""
 MOST_SEEN = 1_000
@@ -100,6 +100,8 @@ class Relay:
         self._handed = overdue
         if self._is_out_of_patience():
             self._work()
+            if queries.column("oldest_change") != [self._oldest]:  # else it is busy, and says nothing of workers
+                self._broker_rests_until = self.clock() + BROKER_PAUSE_SECONDS
         elif is_new:
             self._relay()
             return HANDED_SECONDS

@@ -173,7 +173,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "ledger.tasks.sweep",
         "schedule": SWEEP_SECONDS,
-        "options": {"expires": SWEEP_SECONDS},  # sweeps do not pile up while no worker is there
+        # a worker that was away does only the last; till then Redis keeps them all
+        "options": {"expires": SWEEP_SECONDS},
     },
     # midnight in India, while CELERY_TIMEZONE is UTC
     "night": {

@@ -342,6 +342,22 @@ def test_a_broken_broker_is_not_tried_for_every_write(
             assert len(warnings_of(caplog)) <= 2 + pauses
 
 
+def test_messages_that_nobody_takes_become_no_more_than_so_many(
+    queue: Callable[[], list[Any]],
+    live_servers: Servers,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hints, "MOST_WAITING", 2)
+    monkeypatch.setattr(hints, "COUNT_SECONDS", 0)
+    assert [hints.send(Keys(license_id={pk})) for pk in (1, 2, 3, 1)] == [True, True, False, False]
+    assert queue() == [{"license_id": [1]}, {"license_id": [2]}]
+    assert "2 messages wait already" in warnings_of(caplog)[0]
+    with redis.Redis.from_url(live_servers.broker_url) as client:
+        client.lpop(QUEUE)
+    assert hints.send(Keys(license_id={3}))
+
+
 # ── Processes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

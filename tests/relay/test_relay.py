@@ -187,6 +187,21 @@ def test_it_leaves_a_queue_to_workers_who_are_at_it_though_it_grows(hands: Hands
     assert hands.handed_over > 0
 
 
+def test_where_no_worker_takes_anything_it_asks_again_later(hands: Hands) -> None:
+    test_what_no_worker_takes_it_does_itself(hands)
+    for amount in (6, 7, 8):
+        write(amount)
+        hands.relay.look()
+        hands.relay.look()
+        assert_balances_follow_facts()
+    assert hands.handed_over == 1
+    hands.now_seconds += module.BROKER_PAUSE_SECONDS
+    write(9)
+    hands.relay.look()
+    hands.relay.look()
+    assert hands.handed_over == 2
+
+
 def test_without_a_broker_it_does_everything_itself_and_asks_again_later(hands: Hands) -> None:
     hands.is_there = False
     for amount in (5, 6, 7):
@@ -213,6 +228,10 @@ def test_what_is_busy_is_tried_again_and_again_but_not_at_every_look(hands: Hand
             hands.now_seconds += module.PATIENCE_SECONDS + 0.1
             hands.relay.look()
         assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+        write(6, license_id=2)
+        hands.relay.look()
+        hands.relay.look()
+        assert hands.handed_over == 2  # there may be a worker for all that
     hands.relay.look()
     assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
     hands.now_seconds += module.PATIENCE_SECONDS + 0.1
