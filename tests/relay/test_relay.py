@@ -7,14 +7,14 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 
 from ledger import relay as module
 from ledger.engine import drain
 from ledger.models import LicenseBalance, LicenseChange, Quarantine
 from ledger.relay import Relay
 from tests.conftest import assert_balances_follow_facts, sql
-from tests.engine.sessions import make_licenses, session
+from tests.engine.sessions import make_licenses, session, wait_until
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -398,6 +398,18 @@ def test_what_a_rolled_back_savepoint_knew_is_forgotten(hands: Hands) -> None:
         writer.execute("UPDATE license_license SET purchase_status = 'CO'")
         writer.commit()
         assert notifications(other) == 1
+
+
+def test_a_relay_that_is_heard_of_no_more_loses_its_locks(hands: Hands) -> None:
+    """Its machine is gone, and nobody tells PostgreSQL; here a minute is a third of a second."""
+    fall_asleep(hands)
+    name = "idle_session_timeout"
+    sql(f"SELECT set_config('{name}', extract(epoch FROM current_setting('{name}')::interval) * 5 || 'ms', false)")
+    with session(autocommit=True) as other:
+        locks = "SELECT FROM pg_locks WHERE locktype = 'advisory'"
+        wait_until(lambda: other.execute(locks).fetchall() == [], "its session is ended")
+    with pytest.raises(OperationalError, match="idle-session timeout"):
+        hands.relay.look()  # and `run` begins again
 
 
 # ── A session of its own ──────────────────────────────────────────────────────────────────────────────────────────────
