@@ -16,7 +16,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection
@@ -60,6 +59,7 @@ class Relay:
 
     hand_over: Callable[[], bool]
     is_sleepy: bool = True
+    is_to_end: bool = False
     clock: Callable[[], float] = time.monotonic  # not money: seconds
     _seen: set[int] = field(default_factory=set)
     """What was there at the last look."""
@@ -140,11 +140,11 @@ class Relay:
         return BUSY_SECONDS if self._seen else SLEEP_SECONDS
 
 
-def run(relay: Relay) -> NoReturn:
-    """Look for ever. A lost connection, or a database that refuses, is waited for, and everything is looked at
-    again."""
+def run(relay: Relay) -> None:
+    """Look until it is to end. A lost connection, or a database that refuses, is waited for, and everything is looked
+    at again."""
     is_there, pause_seconds = False, BUSY_SECONDS
-    while True:
+    while not relay.is_to_end:
         try:
             if not is_there:
                 connection.close()

@@ -1,12 +1,14 @@
 """The relay, look by look: what it hands over and when, what it does by itself, when it sleeps and who wakes it."""
 
 import itertools
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from django.db import OperationalError, connection
 
 from ledger import relay as module
@@ -410,6 +412,31 @@ def test_a_relay_that_is_heard_of_no_more_loses_its_locks(hands: Hands) -> None:
         wait_until(lambda: other.execute(locks).fetchall() == [], "its session is ended")
     with pytest.raises(OperationalError, match="idle-session timeout"):
         hands.relay.look()  # and `run` begins again
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_ends_when_it_is_told_to_where_python_drops_what_a_handler_raises(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    looks = []
+
+    def look(_: Relay) -> float:
+        assert not looks, "it looks again"
+        looks.append(1)
+        Told()  # and is gone
+        return 0
+
+    monkeypatch.setattr(Relay, "look", look)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        call_command("relay")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ── A session of its own ──────────────────────────────────────────────────────────────────────────────────────────────

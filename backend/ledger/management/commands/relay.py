@@ -29,10 +29,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, poll: bool, **_: Any) -> None:
-        signal.signal(signal.SIGTERM, _stop)  # a batch that is cut off leaves all as it was
-        signal.signal(signal.SIGINT, _stop)
-        run(Relay(hand_over=lambda: hints.send(Keys()), is_sleepy=not poll))
+        relay = Relay(hand_over=lambda: hints.send(Keys()), is_sleepy=not poll)
 
+        def stop(*_: object) -> None:
+            """End at once: a batch that is cut off leaves all as it was. Where Python drops a SystemExit, in the
+            callback of a weak reference or in a `__del__`, the relay ends after this look."""
+            relay.is_to_end = True
+            sys.exit(0)
 
-def _stop(*_: object) -> None:
-    sys.exit(0)
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        run(relay)
