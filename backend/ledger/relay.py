@@ -46,6 +46,8 @@ FEW = 50
 """So many changes a relay that is woken works off at once, by itself: handing them over takes longer."""
 MOST_SEEN = 1_000
 """So many of the newest changes are told apart. Of a longer queue the rest is worked off with them."""
+SESSION_ASKED = 20
+"""How often we ask whose a session is. A pooler hands it to who asks next, mostly, but not where others are busy."""
 SHARED = "DATABASE_URL leads the relay through a pooler that shares its session; it needs one that goes past it"
 
 
@@ -164,7 +166,7 @@ def _check_session() -> None:
     mine = backend_of(connection)
     other = connection.copy()
     try:
-        if backend_of(other) == mine or backend_of(connection) != mine:
+        if any(backend_of(other) == mine or backend_of(connection) != mine for _ in range(SESSION_ASKED)):
             raise ImproperlyConfigured(SHARED)
     finally:
         other.close()

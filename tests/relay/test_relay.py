@@ -442,7 +442,7 @@ def test_it_ends_when_it_is_told_to_where_python_drops_what_a_handler_raises(
 # ── A session of its own ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("backends", [(1, 1, 1), (1, 2, 3)])
+@pytest.mark.parametrize("backends", [(1, 1), (1, 2, 3), (1, 2, 1, 1), (1, 2, 1, 3, 1, 2, 4)])
 def test_a_session_that_others_use_too_is_refused(backends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """A pooler in transaction mode gives it to the next who asks, or gives us another."""
     served = iter(backends)
