@@ -28,6 +28,7 @@ class Daemon:
         self._environment = {**os.environ, **environment}
         self._is_killed = False
         self._gone_since: float | None = None
+        self._away_until = 0.0
         self._log_size = 0
         """Of the log, when the process was started."""
         self._process = self._start()
@@ -58,7 +59,7 @@ class Daemon:
             if not self._is_killed:
                 self.ended_by_itself.append(f"status {self._process.returncode}, {self._last_words()}")
             self._kill_all()
-        elif time.monotonic() > self._gone_since + RESTART_SECONDS:
+        elif time.monotonic() > max(self._gone_since + RESTART_SECONDS, self._away_until):
             self._is_killed, self._gone_since = False, None
             self._process = self._start()
 
@@ -76,6 +77,11 @@ class Daemon:
         if which == "all":
             self._kill_all()
         self._process.kill()
+
+    def keep_away(self, seconds: float) -> None:
+        """`kill -9` of all at once, and nobody starts it again for so long."""
+        self._away_until = time.monotonic() + seconds
+        self.kill("all")
 
     def stop(self) -> None:
         self._process.terminate()

@@ -73,6 +73,8 @@ class Faults:
     ) -> None:
         self.windows: list[tuple[str, float, float]] = []
         """Which kind of trouble PostgreSQL made for everybody, from when to when."""
+        self.without_workers: list[tuple[float, float]] = []
+        """From when to when."""
         self.complaints: list[str] = []
         self._servers = servers
         self._daemons = daemons
@@ -81,6 +83,7 @@ class Faults:
         self._postgres, self._redis, self._poisoning = threading.Lock(), threading.Lock(), threading.Lock()
         self.strike: dict[str, Callable[[Fault], None]] = {
             "worker killed": self._worker_killed,
+            "workers gone": self._workers_gone,
             "beat killed": self._kill("beat"),
             "Redis flushed": self._redis_flushed,
             "Redis restarted": self._redis_restarted,
@@ -104,6 +107,12 @@ class Faults:
 
     def _worker_killed(self, fault: Fault) -> None:
         self._daemons[fault.choose("worker 1", "worker 2")].kill(fault.choose(*("main", "child", "all") * 2))
+
+    def _workers_gone(self, fault: Fault) -> None:
+        seconds = 8 + fault.lasts_seconds
+        for name in ("worker 1", "worker 2"):
+            self._daemons[name].keep_away(seconds)
+        self.without_workers.append((time.time(), time.time() + seconds))
 
     def _kill(self, name: str) -> Callable[[Fault], None]:
         return lambda _: self._daemons[name].kill("main")

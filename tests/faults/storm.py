@@ -119,6 +119,7 @@ class Storm:
         over = time.time()
         settled_seconds = self._wait_until_right(over)
         self._complaints += faults.complaints
+        self._without_workers = faults.without_workers
         operations = self._check_writers(faults)
         self._check_facts(operations)
         self._check_balances()
@@ -359,6 +360,10 @@ class Storm:
         table("tasks done", Counter(re.findall(r"Task (\S+)\[\S+ succeeded in", logs)))
         [(history,)] = self._sql("SELECT count(*) FROM ledger_balancehistory")
         print(f"balances changed: {history}")
+        for began, end in self._without_workers:
+            span = f"to_timestamp({began}) AND to_timestamp({end})"
+            [(history,)] = self._sql(f"SELECT count(*) FROM ledger_balancehistory WHERE changed_at BETWEEN {span}")
+            print(f"of them while no worker was there, for {end - began:.0f} s: {history}")
         quarantined = sum(self._log(name).count(" is quarantined: ") for name in self._daemons)
         print(f"recomputes that ended in quarantine: {quarantined}")
         runs = self._sql("SELECT trigger || ', ' || status FROM reconcile_reconciliationrun")
