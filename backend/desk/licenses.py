@@ -1,0 +1,133 @@
+"""The list of licenses: what it can be asked for, and how it is shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import django_filters as filters
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.expressions import RawSQL
+
+from ledger.models import Quarantine
+from license.clock import business_date
+from license.formats import as_license_number
+from license.models import License
+from reconcile.sql import queries
+
+SOON_DAYS = (30, 60, 90)
+FIGURES = ("credit_cif", "debited_cif", "allotted_cif", "balance_cif")
+"""Of a balance: what is added up under the list."""
+
+
+def all_licenses() -> QuerySet[License]:
+    """Every license, with its exporter and its balance."""
+    return License.objects.select_related("exporter", "balance")
+
+
+def _expiring(days: int) -> Q:
+    """Within so many days, with balance left."""
+    today = business_date()
+    return Q(license_expiry_date__range=(today, today + timedelta(days=days)), balance__is_null=False)
+
+
+STATES: dict[str, tuple[str, Callable[[], Q]]] = {
+    "active": ("Active", lambda: Q(balance__is_expired=False, balance__is_null=False)),
+    **{f"expiring-{days}": (f"Expiring in {days} days", lambda days=days: _expiring(days)) for days in SOON_DAYS},
+    "expired": ("Expired", lambda: Q(balance__is_expired=True)),
+    "null": ("Null: less than 500.00 left", lambda: Q(balance__is_null=True)),
+    "overdrawn": ("Overdrawn", lambda: Q(balance__overdrawn_cif__gt=0)),
+    "pending": ("Changes pending", lambda: Q(pk__in=RawSQL(queries.load("pending"), ()))),
+    "quarantined": ("In quarantine", lambda: Q(pk__in=Quarantine.objects.values("license_id"))),
+}
+"""By what the address says: what people read, and which licenses that are."""
+
+SORTS = {
+    "number": F("license_number").asc(),
+    "-number": F("license_number").desc(),
+    "expiry": F("license_expiry_date").asc(nulls_last=True),
+    "-expiry": F("license_expiry_date").desc(nulls_last=True),
+    "exporter": F("exporter__name").asc(nulls_last=True),
+    "-exporter": F("exporter__name").desc(nulls_last=True),
+    **{name: F(f"balance__{name}_cif").asc(nulls_last=True) for name in ("credit", "debited", "allotted", "balance")},
+    **{
+        f"-{name}": F(f"balance__{name}_cif").desc(nulls_last=True)
+        for name in ("credit", "debited", "allotted", "balance")
+    },
+}
+DEFAULT_SORT = "expiry"
+
+
+class LicenseFilter(filters.FilterSet):
+    """What the address of the list may say. An answer that makes no sense filters nothing, and the form says so."""
+
+    q = filters.CharFilter(method="search", label="Search", help_text="number, exporter or file number")
+    state = filters.ChoiceFilter(
+        choices=[(state, label) for state, (label, _) in STATES.items()],
+        method="in_state",
+        label="State",
+        empty_label="All",
+    )
+
+    class Meta:
+        model = License
+        fields: list[str] = []
+
+    def search(self, licenses: QuerySet[License], _: str, typed: str) -> QuerySet[License]:
+        """A whole number as a spreadsheet mangled it finds its license too."""
+        words = typed.strip()
+        return licenses.filter(
+            Q(license_number__icontains=words)
+            | Q(license_number=as_license_number(words))
+            | Q(exporter__name__icontains=words)
+            | Q(exporter__iec__istartswith=words)
+            | Q(file_number__icontains=words)
+        )
+
+    def in_state(self, licenses: QuerySet[License], _: str, state: str) -> QuerySet[License]:
+        return licenses.filter(STATES[state][1]())
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of the licenses of one currency that a filter found. Amounts of different currencies are never added up."""
+
+    currency: str
+    licenses: int
+    credit_cif: Decimal
+    debited_cif: Decimal
+    allotted_cif: Decimal
+    balance_cif: Decimal
+
+
+def totals(licenses: QuerySet[License]) -> list[Totals]:
+    """One for each currency, the most common first."""
+    sums: dict[str, Any] = {name: Sum(f"balance__{name}", default=Decimal(0)) for name in FIGURES}
+    rows = licenses.order_by().values("currency").annotate(licenses=Count("pk"), **sums)
+    return [Totals(**row) for row in rows.order_by("-licenses", "currency")]
+
+
+def with_marks(licenses: list[License]) -> list[tuple[License, list[tuple[str, str]]]]:
+    """Each with what a person should know at a glance: kind and words."""
+    ids = [license.pk for license in licenses]
+    pending = set(queries.column("pending_of_licenses", license_ids=ids))
+    quarantined = set(Quarantine.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    return [(license, list(_marks(license, pending, quarantined))) for license in licenses]
+
+
+def _marks(license: License, pending: set[int], quarantined: set[int]) -> Any:
+    balance = getattr(license, "balance", None)
+    if license.pk in quarantined:
+        yield "bad", "in quarantine"
+    if balance is None:
+        yield "soon", "no balance yet"
+    else:
+        if balance.overdrawn_cif:
+            yield "bad", "overdrawn"
+        if balance.is_expired:
+            yield "off", "expired"
+        if balance.is_null:
+            yield "off", "null"
+    if license.pk in pending:
+        yield "soon", "change pending"

@@ -1,0 +1,38 @@
+"""Who may do what: four groups, made by a migration, that an administrator puts people into.
+
+A group has permissions and nothing else; pages ask for the permission, never for the group.
+"""
+
+FACTS = (
+    "license.company", "license.port", "license.hscode", "license.sionnorm", "license.itemname", "license.license",
+    "license.exportitem", "license.importitem", "ledger.billofentry", "ledger.billofentryline", "ledger.allotment",
+    "ledger.allotmentline",
+)  # fmt: skip
+BALANCES = ("ledger.licensebalance", "ledger.importitembalance")
+EVIDENCE = (
+    "ledger.balancehistory", "ledger.quarantine", "reconcile.reconciliationrun", "reconcile.drift", "reconcile.finding",
+)  # fmt: skip
+"""What tells whether a balance can be relied on, and how it came about."""
+PEOPLE = ("auth.user", "auth.group")
+
+ROLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "viewer": {"view": (*FACTS, *BALANCES)},
+    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": FACTS, "change": FACTS},
+    "auditor": {"view": (*FACTS, *BALANCES, *EVIDENCE)},
+    "administrator": {
+        "view": (*FACTS, *BALANCES, *EVIDENCE, *PEOPLE),
+        "add": (*FACTS, *PEOPLE),
+        "change": (*FACTS, *PEOPLE),
+        "delete": (*FACTS, *PEOPLE),
+    },
+}
+"""By group: what it may do with which models."""
+
+
+def permissions(role: str) -> set[tuple[str, str]]:
+    """App and codename of every permission of a role."""
+    return {
+        (app, f"{action}_{model}")
+        for action, models in ROLES[role].items()
+        for app, _, model in (name.partition(".") for name in models)
+    }

@@ -1,0 +1,139 @@
+"""The pages. Each asks for a permission, and for a handful of queries."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, totals, with_marks
+from desk.statement import statement
+from ledger.explain import explain
+from ledger.models import Allotment, BillOfEntry
+from ledger.sql import queries as ledger
+from license.clock import business_date
+from license.models import License
+from reconcile import freshness
+from reconcile.report import last_run, title
+
+PAGE_SIZE = 50
+MAX_AGE = timedelta(seconds=60)
+"""A change that is pending for longer is worth a warning."""
+
+Page = Callable[..., HttpResponse]
+
+
+def page(*permissions: str) -> Callable[[Page], Page]:
+    """A page to read, for those who have all of these permissions. Others are refused (403)."""
+
+    def decorate(function: Page) -> Page:
+        return require_safe(permission_required(permissions, raise_exception=True)(function))
+
+    return decorate
+
+
+@page("license.view_license", "ledger.view_licensebalance")
+def home(request: HttpRequest) -> HttpResponse:
+    """What a morning needs. Each number leads to its list."""
+    counts = License.objects.aggregate(
+        every=Count("pk"),
+        **{state.replace("-", "_"): Count("pk", filter=which()) for state, (_, which) in STATES.items()},
+    )
+    waiting = Allotment.objects.filter(bills_of_entry__isnull=True).count()
+    shown = {"request": request, "counts": [
+        (state, label, counts[state.replace("-", "_")]) for state, (label, _) in STATES.items()
+    ], "every": counts["every"], "waiting": waiting}  # fmt: skip
+    if request.user.has_perm("reconcile.view_reconciliationrun"):
+        run = last_run()
+        shown |= {"run": run, "run_title": title(run) if run else ""}
+        now = freshness.look()
+        shown |= {"freshness": now, "complaints": now.complaints(MAX_AGE)}
+    return render(request, "desk/home.html", shown)
+
+
+@page("license.view_license", "ledger.view_licensebalance")
+def licenses(request: HttpRequest) -> HttpResponse:
+    """The list: searched, filtered, sorted, with totals of all that was found."""
+    found = LicenseFilter(request.GET, queryset=all_licenses())
+    sums = totals(found.qs)
+    sort = request.GET.get("sort", DEFAULT_SORT)
+    ordered = found.qs.order_by(SORTS.get(sort, SORTS[DEFAULT_SORT]), "license_number")
+    pages = Paginator(ordered, PAGE_SIZE)
+    pages.count = sum(total.licenses for total in sums)  # asked for already
+    this = pages.get_page(request.GET.get("page"))
+    return render(
+        request,
+        "desk/licenses.html",
+        {
+            "filter": found,
+            "totals": sums,
+            "page": this,
+            "pages": pages.get_elided_page_range(this.number, on_each_side=2, on_ends=1),
+            "licenses": with_marks(list(this.object_list)),
+            "sort": sort if sort in SORTS else DEFAULT_SORT,
+            "today": business_date(),
+        },
+    )
+
+
+@page("license.view_license", "ledger.view_licensebalance")
+def license(request: HttpRequest, number: str) -> HttpResponse:
+    """One license. Asked by the page itself whether anything has changed since `state`, it answers 204 if not."""
+    pk = License.objects.filter(license_number=number).values_list("pk", flat=True).first()
+    if pk is None:
+        raise Http404(f"There is no license {number}.")
+    state = ":".join(ledger.column("state_of_license", license_id=pk))
+    if request.headers.get("HX-Request") and request.GET.get("state") == state:
+        return HttpResponse(status=204)
+    try:
+        explained = explain(number)
+    except License.DoesNotExist:
+        raise Http404(f"There is no license {number}.") from None
+    return render(
+        request,
+        "desk/license_live.html" if request.headers.get("HX-Request") else "desk/license.html",
+        {
+            "license": explained.license,
+            "balance": explained,
+            "statement": statement(explained.license),
+            "state": state,
+            "now": timezone.now(),
+            "turns": turns_at_midnight(explained.license, explained.today),
+        },
+    )
+
+
+def turns_at_midnight(license: License, today: object) -> bool:
+    """Whether the license expires when this day ends."""
+    return license.license_expiry_date == today
+
+
+@page("ledger.view_billofentry")
+def bill_of_entry(request: HttpRequest, pk: int) -> HttpResponse:
+    """One bill of entry, with all that it took, of whichever license."""
+    bill = get_object_or_404(BillOfEntry.objects.select_related("port", "company"), pk=pk)
+    lines = bill.lines.select_related("import_item__license").order_by(
+        "import_item__license__license_number", "import_item__serial_number"
+    )
+    return render(
+        request, "desk/bill_of_entry.html", {"bill": bill, "lines": lines, "allotments": bill.allotments.order_by("pk")}
+    )
+
+
+@page("ledger.view_allotment")
+def allotment(request: HttpRequest, pk: int) -> HttpResponse:
+    """One allotment, with all that it reserves, and the bills of entry that have released it."""
+    found = get_object_or_404(Allotment.objects.select_related("company"), pk=pk)
+    lines = found.lines.select_related("import_item__license").order_by(
+        "import_item__license__license_number", "import_item__serial_number"
+    )
+    return render(
+        request,
+        "desk/allotment.html",
+        {"allotment": found, "lines": lines, "bills": found.bills_of_entry.order_by("date", "number")},
+    )
