@@ -78,14 +78,14 @@ def _movements(license: License) -> Iterator[Entry]:
     reserved = AllotmentLine.objects.filter(
         Q(import_item__license=license), Q(allotment__bills_of_entry__isnull=True)
     ).select_related("allotment__company", "import_item")
-    for line in reserved:
-        allotment = line.allotment
+    for reservation in reserved:
+        allotment = reservation.allotment
         yield Entry(
             allotment.created_at.astimezone(INDIA).date(),
             "allotment",
             f"{allotment} to {allotment.company.name or allotment.company.iec}",
-            line.import_item.serial_number,
-            line.quantity,
-            line.cif_fc,
+            reservation.import_item.serial_number,
+            reservation.quantity,
+            reservation.cif_fc,
             allotment_id=allotment.pk,
         )

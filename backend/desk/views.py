@@ -87,7 +87,8 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
     pk = License.objects.filter(license_number=number).values_list("pk", flat=True).first()
     if pk is None:
         raise Http404(f"There is no license {number}.")
-    state = ":".join(ledger.column("state_of_license", license_id=pk))
+    # the day too: at midnight licenses expire
+    state = ":".join([f"{business_date()}", *ledger.column("state_of_license", license_id=pk)])
     if request.headers.get("HX-Request") and request.GET.get("state") == state:
         return HttpResponse(status=204)
     try:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 BACKEND = Path(__file__).resolve().parents[2] / "backend"
-MONEY_APPS = ("license", "ledger", "reconcile")
+MONEY_APPS = ("license", "ledger", "reconcile", "desk")
 NOT_MONEY = re.compile(r"_seconds\b|# not money: ", re.IGNORECASE)
 CLOCK = BACKEND / "license" / "clock.py"
 

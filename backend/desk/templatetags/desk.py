@@ -45,6 +45,11 @@ def clock(when: datetime) -> str:
 
 
 @register.filter
+def first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+@register.filter
 def part(number: Decimal, whole: Decimal) -> int:
     """How many hundredths of the whole that is, for a bar: 0 to 100."""
     return min(100, max(0, round(100 * number / whole))) if whole else 0
