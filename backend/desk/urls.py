@@ -8,7 +8,7 @@ from desk import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("licenses/", views.licenses, name="licenses"),
-    path("licenses/<str:number>/", views.license, name="license"),
+    path("licenses/<path:number>/", views.license, name="license"),
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
     path("login/", LoginView.as_view(template_name="desk/login.html", redirect_authenticated_user=True), name="login"),

@@ -84,6 +84,8 @@ def licenses(request: HttpRequest) -> HttpResponse:
 @page("license.view_license", "ledger.view_licensebalance")
 def license(request: HttpRequest, number: str) -> HttpResponse:
     """One license. Asked by the page itself whether anything has changed since `state`, it answers 204 if not."""
+    if "\0" in number:  # PostgreSQL has no text with it
+        raise Http404("There is no such license.")
     pk = License.objects.filter(license_number=number).values_list("pk", flat=True).first()
     if pk is None:
         raise Http404(f"There is no license {number}.")
@@ -101,7 +103,7 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
         {
             "license": explained.license,
             "balance": explained,
-            "statement": statement(explained.license),
+            "statement": statement(explained),
             "state": state,
             "now": timezone.now(),
             "turns": turns_at_midnight(explained.license, explained.today),

@@ -14,8 +14,9 @@ from django.db.models import F, Q
 
 from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, Quarantine, TransactionType
 from ledger.sql import queries
+from license.clock import INDIA
 from license.formats import day, indian
-from license.models import License
+from license.models import ExportItem, License
 
 HUNDRED = Decimal(100)
 
@@ -25,10 +26,16 @@ class Line:
     """One amount that counts: a credit, a debit, or what an allotment reserves."""
 
     document: str
+    name: str
+    """Of the document, where its date stands beside it."""
+    day: date | None
     source: str
     cif_fc: Decimal
     quantity: Decimal | None = None
     serial_number: int | None = None
+    bill_of_entry_id: int | None = None
+    allotment_id: int | None = None
+    disputed_since: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +97,7 @@ def explain(license_number: str) -> Explanation:
             **{name: total[name] for name in ("credit_cif", "debited_cif", "allotted_cif", "balance_cif")},
             **{name: total[name] for name in ("overdrawn_cif", "is_null", "is_expired")},
             is_norm_unknown=not any(export.norm_id for export in exports),
-            credits=[
-                Line(
-                    f"export item {export.pk}, " + (f"norm {export.norm.code}" if export.norm else "norm unknown"),
-                    export.get_source_display(),
-                    export.cif_fc,
-                    export.net_quantity,
-                )
-                for export in exports
-            ],
+            credits=[_credit(license, export) for export in exports],
             debits=list(_debits(license)),
             allotments=list(_allotments(license)),
             items=[_item(row) for row in rows if row["import_item_id"] is not None],
@@ -109,19 +108,36 @@ def explain(license_number: str) -> Explanation:
         )
 
 
+def _credit(license: License, export: ExportItem) -> Line:
+    norm = f"norm {export.norm.code}" if export.norm else "norm unknown"
+    return Line(
+        f"export item {export.pk}, {norm}",
+        f"{export.description or 'Export'}, {norm}",
+        license.license_date,
+        export.get_source_display(),
+        export.cif_fc,
+        export.net_quantity,
+    )
+
+
 def _debits(license: License) -> Iterator[Line]:
     lines = BillOfEntryLine.objects.filter(import_item__license=license, transaction_type=TransactionType.DEBIT)
     for line in lines.select_related("bill_of_entry__port", "import_item").order_by(
         F("bill_of_entry__date").asc(nulls_first=True), "bill_of_entry__number", "import_item__serial_number"
     ):
         bill = line.bill_of_entry
+        port = f", {bill.port.code}" if bill.port else ""
         disputed = f", disputed since {day(line.disputed_since)}" if line.disputed_since else ""
         yield Line(
-            f"{bill}" + (f", {bill.port.code}" if bill.port else "") + disputed,
+            f"{bill}{port}{disputed}",
+            f"BE {bill.number}{port}",
+            bill.date,
             line.get_source_display(),
             line.cif_fc,
             line.quantity,
             line.import_item.serial_number,
+            bill_of_entry_id=bill.pk,
+            disputed_since=line.disputed_since,
         )
 
 
@@ -130,12 +146,16 @@ def _allotments(license: License) -> Iterator[Line]:
         Q(import_item__license=license), Q(allotment__bills_of_entry__isnull=True)
     ).select_related("allotment__company", "import_item")
     for line in lines.order_by("allotment__created_at", "pk"):
+        company = line.allotment.company
         yield Line(
-            f"{line.allotment} to {line.allotment.company}",
+            f"{line.allotment} to {company}",
+            f"{line.allotment} to {company.name or company.iec}",
+            line.allotment.created_at.astimezone(INDIA).date(),
             f"entered {day(line.allotment.created_at)}",
             line.cif_fc,
             line.quantity,
             line.import_item.serial_number,
+            allotment_id=line.allotment.pk,
         )
 
 

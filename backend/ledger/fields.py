@@ -29,8 +29,8 @@ class TransactionIdField(_IntField):
     def db_type(self, connection: Any) -> str:  # noqa: ARG002 (Django passes it by name)
         return "xid8"
 
-    def from_db_value(self, value: str | int, *_: Any) -> int:
-        return int(value)  # the driver has no type for xid8 and hands over its text
+    def from_db_value(self, value: str | int | None, *_: Any) -> int | None:
+        return None if value is None else int(value)  # the driver has no type for xid8 and hands over its text
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: ARG002
         """As text: no cast leads from an integer to xid8."""

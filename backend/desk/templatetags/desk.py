@@ -13,17 +13,15 @@ register = Library()
 
 
 @register.filter
-def money(number: Decimal | None) -> str:
-    """1,11,302.61; a dash for what is not there."""
-    return "–" if number is None else formats.indian(number)
+def money(number: Decimal | str | None) -> str:
+    """1,11,302.61; a dash for what is not there, which a template may know as an empty text."""
+    return formats.indian(number) if isinstance(number, Decimal) else "–"
 
 
 @register.filter
 def quantity(number: Decimal | None) -> str:
     """1,000.5: without the zeros at the end."""
-    if number is None:
-        return "–"
-    return formats.indian(number, 3).rstrip("0").rstrip(".")
+    return "–" if number is None else formats.indian(number, 3).rstrip("0").rstrip(".")
 
 
 @register.filter

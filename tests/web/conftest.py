@@ -1,0 +1,142 @@
+"""What tests of the pages share: people of each role, and a desk with licenses of every kind."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.http import HttpResponse
+from django.test import Client
+from lxml import html
+
+from ledger.engine import drain
+from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from license.clock import business_date
+from license.models import Company, ExportItem, ImportItem, License, Port
+from tests.conftest import sql
+
+LogIn = Callable[[str], Client]
+
+
+@pytest.fixture
+def log_in(database: None) -> Generator[LogIn]:
+    """A browser in which somebody of a group is logged in; "" for nobody's, "anonymous" for nobody."""
+
+    def as_one_of(role: str) -> Client:
+        client = Client()
+        if role != "anonymous":
+            user, _ = User.objects.get_or_create(username=role or "newcomer")
+            user.groups.set(Group.objects.filter(name=role))
+            client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+    forget_people()
+    yield as_one_of
+    forget_people()
+
+
+def forget_people() -> None:
+    sql("TRUNCATE auth_user, django_session, axes_accessattempt, axes_accesslog, axes_accessfailurelog CASCADE")
+
+
+@pytest.fixture
+def viewer(log_in: LogIn) -> Client:
+    return log_in("viewer")
+
+
+@dataclass
+class Kind:
+    """A license to make, and the states that the list must find it by."""
+
+    states: str
+    credit: str = "10000"
+    debit: str = "0"
+    expires: int | None = 365
+    exporter: str | None = "Surat Foods"
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+KINDS = {
+    "0310000001": Kind("active", facts={"file_number": "03/24/040/00017/AM26"}),
+    "0310000002": Kind("active expiring-30 expiring-60 expiring-90", expires=30, exporter="Kochi Spices"),
+    "0310000003": Kind("active expiring-60 expiring-90", expires=31),
+    "0310000004": Kind("active expiring-90", debit="9500", expires=90),
+    "0310000005": Kind("active expiring-30 expiring-60 expiring-90", expires=0),
+    "0310000006": Kind("expired", expires=-1),
+    "0310000007": Kind("null", debit="9500.01", expires=10),
+    "0310000008": Kind("null overdrawn", debit="12500.50"),
+    "0310000009": Kind("active", expires=None, exporter=None),
+    "0310000010": Kind("active", credit="111302.61", facts={"currency": "EUR"}),
+    "0310000011": Kind("active pending"),
+    "0310000012": Kind("active quarantined"),
+}
+
+
+@pytest.fixture
+def desk(database: None) -> None:
+    """A license of each kind; the last two are not in step with their facts."""
+    port = Port.objects.create(code="INNSA1")
+    for number, kind in KINDS.items():
+        make(number, kind, port)
+    drain()
+    ExportItem.objects.create(license=License.objects.get(license_number="0310000012"), cif_fc="9999999999999.99")
+    drain()
+    ExportItem.objects.filter(license__license_number="0310000011").update(cif_fc=20000)
+
+
+def make(number: str, kind: Kind, port: Port) -> License:
+    """With two items, a bill of entry, and an allotment of nothing."""
+    today = business_date()
+    exporter = (
+        kind.exporter
+        and Company.objects.get_or_create(name=kind.exporter, iec=f"{kind.exporter[:1]}000000001".upper())[0]
+    )
+    license = License.objects.create(
+        license_number=number,
+        license_date="2026-01-01",
+        license_expiry_date=None if kind.expires is None else today + timedelta(kind.expires),
+        exporter=exporter or None,
+        **kind.facts,
+    )
+    ExportItem.objects.create(license=license, cif_fc=Decimal(kind.credit), description="Biscuits")
+    first, _ = (ImportItem.objects.create(license=license, serial_number=n, quantity=1000) for n in (1, 2))
+    bill = BillOfEntry.objects.create(number=number[-5:], date="2026-02-01", port=port)
+    BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=first, quantity=40, cif_fc=Decimal(kind.debit))
+    company = Company.objects.get_or_create(iec="0000000009", name="Pune Mills")[0]
+    allotment = Allotment.objects.create(company=company)
+    AllotmentLine.objects.create(allotment=allotment, import_item=first, quantity=10, cif_fc=0)
+    return license
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page as a person reads it; what to read is said in XPath."""
+
+    tree: html.HtmlElement
+
+    def text(self, path: str) -> str:
+        """Of the one element."""
+        [words] = self.texts(path)
+        return words
+
+    def texts(self, path: str) -> list[str]:
+        return [words(element) for element in self.tree.xpath(path)]
+
+    def rows(self, path: str = "//main//tbody/tr") -> list[list[str]]:
+        """The cells of each row of a table."""
+        return [[words(cell) for cell in row.xpath("th | td")] for row in self.tree.xpath(path)]
+
+    def links(self, path: str = "//main//a") -> dict[str, str]:
+        """Where each leads, by what it says."""
+        return {words(a): a.get("href") for a in self.tree.xpath(path)}
+
+
+def words(element: html.HtmlElement) -> str:
+    return " ".join(element.text_content().split())
+
+
+def read(response: HttpResponse) -> Shown:
+    assert response.status_code == 200, response
+    return Shown(html.fromstring(response.content.decode()))

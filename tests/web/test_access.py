@@ -1,0 +1,267 @@
+"""Who may see which page, how they get in, and what a browser is told to be careful about."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.checks import run_checks
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from ledger.engine import drain
+from license.models import License, Port
+from tests.conftest import sql
+from tests.web.conftest import Kind, LogIn, make, read
+
+pytestmark = pytest.mark.usefixtures("database")
+
+LOGIN, REFUSED, SHOWN, NOT_SO = "login", 403, 200, 405
+EVERYBODY = ("", "viewer", "operator", "auditor", "administrator")
+MEMBERS = dict.fromkeys(EVERYBODY[1:], SHOWN) | {"": REFUSED, "anonymous": LOGIN}
+PAGES = {
+    "home": MEMBERS,
+    "licenses": MEMBERS,
+    "license": MEMBERS,
+    "bill_of_entry": MEMBERS,
+    "allotment": MEMBERS,
+    "login": dict.fromkeys(EVERYBODY, "home") | {"anonymous": SHOWN},
+    "logout": dict.fromkeys(EVERYBODY, NOT_SO) | {"anonymous": LOGIN},  # only ever posted
+}
+"""What becomes of a GET, by page and role: a status, or the page that it leads to."""
+ADDRESSES = {"license": ["0310000001"], "bill_of_entry": [1], "allotment": [1]}
+QUERIES = {"home": 9, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0}
+"""How many each page asks, those of session, user and permissions among them."""
+PASSWORD = "a long one for 2026"  # noqa: S105
+
+
+@pytest.fixture
+def license() -> License:
+    license = make("0310000001", Kind("active"), Port.objects.create(code="INNSA1"))
+    drain()
+    return license
+
+
+def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from names(pattern.url_patterns)
+        else:
+            yield str(pattern.name)
+
+
+def test_the_table_has_every_page() -> None:
+    assert sorted(names(get_resolver().url_patterns)) == sorted(PAGES)
+
+
+@pytest.mark.parametrize("role", ["anonymous", *EVERYBODY])
+@pytest.mark.parametrize("page", PAGES)
+def test_who_may_see_which_page(page: str, role: str, log_in: LogIn, license: License) -> None:
+    address = reverse(page, args=ADDRESSES.get(page))
+    response = log_in(role).get(address)
+    wanted = PAGES[page][role]
+    if wanted == LOGIN:
+        assert (response.status_code, response.url) == (302, f"{reverse('login')}?next={address}")
+    elif wanted == "home":
+        assert (response.status_code, response.url) == (302, reverse("home"))
+    else:
+        assert response.status_code == wanted
+
+
+def test_the_groups_may_do_what_they_are_for() -> None:
+    may = {
+        group.name: {f"{p.content_type.app_label}.{p.codename}" for p in group.permissions.all()}
+        for group in Group.objects.prefetch_related("permissions__content_type")
+    }
+    assert set(may) == {"viewer", "operator", "auditor", "administrator"}
+    assert all(permission.split(".")[1].startswith("view_") for permission in may["viewer"] | may["auditor"])
+    assert "reconcile.view_drift" in may["auditor"] - may["viewer"]
+    assert {"ledger.add_billofentry", "license.change_license"} <= may["operator"]
+    assert not [permission for permission in may["operator"] if ".delete_" in permission or "auth." in permission]
+    assert {"auth.add_user", "license.delete_license"} <= may["administrator"]
+    for permissions in may.values():  # the engine's alone
+        assert not {p for p in permissions if "balance" in p and not p.split(".")[1].startswith("view_")}
+    assert Permission.objects.filter(codename="add_billofentry").exists()
+
+
+def test_the_system_is_shown_to_those_who_look_after_it(log_in: LogIn) -> None:
+    assert "The system" not in log_in("viewer").get("/").content.decode()
+    assert "No change is pending" in log_in("auditor").get("/").content.decode()
+
+
+@pytest.mark.parametrize("page", QUERIES)
+def test_a_page_asks_as_many_queries_for_one_license_as_for_many(page: str, log_in: LogIn, license: License) -> None:
+    client = log_in("anonymous" if page == "login" else "auditor")
+    address = reverse(page, args=ADDRESSES.get(page))
+
+    def asked() -> list[str]:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(address).status_code == 200
+        return [query["sql"] for query in queries]
+
+    asked()  # what a process asks once
+    few = asked()
+    for n in range(2, 62):
+        make(f"03100000{n:02}", Kind("active", debit="1"), Port.objects.get())
+    sql("UPDATE license_importitem SET license_id = 1, serial_number = id WHERE license_id > 30")
+    sql("UPDATE ledger_billofentryline SET bill_of_entry_id = 1 WHERE import_item_id % 2 = 1 AND id < 40")
+    sql("UPDATE ledger_allotmentline SET allotment_id = 1 WHERE id < 20")
+    drain()
+    many = asked()
+    assert len(many) == len(few) == QUERIES[page], (len(few), [query[:90] for query in many])
+
+
+def test_a_poll_asks_a_handful(viewer: Client, license: License) -> None:
+    state = read(viewer.get("/licenses/0310000001/")).tree.xpath("//*[@id='live']/@hx-get")[0]
+    with CaptureQueriesContext(connection) as queries:
+        assert viewer.get(state, headers={"HX-Request": "true"}).status_code == 204
+    assert len(queries) <= 6
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/nothing/", "/licenses/0000000000/", "/licenses/%00/", "/licenses/0310000001", "/licenses/%F0%9F%98%80/",
+        "/bills-of-entry/2/", "/bills-of-entry/99999999999999999999/", "/allotments/2/",
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_said_to_be_missing(address: str, viewer: Client) -> None:
+    response = viewer.get(address, follow=True)
+    assert response.status_code == 404
+    assert "There is nothing at this address" in response.content.decode()
+
+
+def test_what_is_refused_says_whom_to_ask(log_in: LogIn) -> None:
+    assert "An administrator can put it into a group" in log_in("").get("/").content.decode()
+
+
+def test_pages_are_read_and_not_written(viewer: Client) -> None:
+    for page in ("/", "/licenses/", "/licenses/1/", "/bills-of-entry/1/", "/allotments/1/"):
+        assert viewer.post(page).status_code == 405
+
+
+# ── Getting in and out ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def person(log_in: LogIn) -> User:
+    user = User.objects.create_user("meera", password=PASSWORD)
+    user.groups.add(Group.objects.get(name="viewer"))
+    return user
+
+
+def try_password(client: Client, password: str, **more: str) -> object:
+    return client.post("/login/", {"username": "meera", "password": password, **more})
+
+
+def test_logging_in_and_out(person: User) -> None:
+    client = Client()
+    wrong = try_password(client, "wrong")
+    assert "correct username and password" in read(wrong).text("//*[@role='alert']")
+    assert client.get("/").status_code == 302
+    assert try_password(client, PASSWORD, next="/licenses/?q=7").url == "/licenses/?q=7"
+    assert client.get("/").status_code == 200
+    assert client.get("/logout/").status_code == 405
+    assert client.get("/").status_code == 200
+    assert client.post("/logout/").url == "/login/"
+    assert client.get("/").status_code == 302
+
+
+def test_a_form_from_elsewhere_is_refused(person: User) -> None:
+    assert try_password(Client(enforce_csrf_checks=True), PASSWORD).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"]
+)
+def test_the_login_leads_nowhere_else(elsewhere: str, person: User) -> None:
+    assert try_password(Client(), PASSWORD, next=elsewhere).url == "/"
+
+
+def test_who_guesses_is_locked_out_and_nobody_else(person: User) -> None:
+    client = Client()
+    assert [try_password(client, f"guess {n}").status_code for n in range(5)] == [200] * 4 + [429]
+    response = try_password(client, PASSWORD)
+    assert response.status_code == 429
+    assert "desk/locked.html" in [template.name for template in response.templates]
+    assert "too many wrong passwords" in response.content.decode()
+    assert client.get("/").status_code == 302
+    # the person herself, elsewhere, and somebody else from there
+    elsewhere = Client(REMOTE_ADDR="10.0.0.9")
+    assert try_password(elsewhere, PASSWORD).status_code == 302
+    User.objects.create_user("arjun", password=PASSWORD)
+    assert client.post("/login/", {"username": "arjun", "password": PASSWORD}).status_code == 302
+
+
+def test_a_right_password_forgives_wrong_ones(person: User) -> None:
+    client = Client()
+    for _ in range(2):
+        for n in range(4):
+            assert try_password(client, f"guess {n}").status_code == 200
+        assert try_password(client, PASSWORD).status_code == 302
+        client.post("/logout/")
+
+
+def test_a_page_that_refreshes_itself_is_loaded_anew_when_the_session_has_ended(license: License) -> None:
+    response = Client().get("/licenses/0310000001/", headers={"HX-Request": "true"})
+    assert (response.status_code, response.headers["HX-Refresh"], response.content) == (200, "true", b"")
+
+
+# ── What a browser is told ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_headers(viewer: Client, license: License) -> None:
+    for client, page in ((viewer, "/"), (viewer, "/licenses/0310000001/"), (Client(), "/login/"), (viewer, "/none/")):
+        headers = client.get(page, secure=True).headers
+        rules = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
+        assert rules["default-src"] == "'self'"
+        assert {"script-src", "style-src"}.isdisjoint(rules)
+        assert (rules["frame-ancestors"], rules["form-action"], rules["object-src"]) == ("'none'", "'self'", "'none'")
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["Strict-Transport-Security"] == "max-age=2592000"
+
+
+def test_nothing_on_a_page_needs_what_the_policy_forbids(viewer: Client, license: License) -> None:
+    for page in ("/", "/licenses/", "/licenses/0310000001/", "/bills-of-entry/1/", "/allotments/1/", "/none/"):
+        tree = read_any(viewer, page)
+        assert not tree.xpath("//style | //script[not(@src)] | //@style | //@*[starts-with(name(), 'on')]"), page
+        for address in tree.xpath("//script/@src | //link[@rel='stylesheet']/@href"):
+            with closing(viewer.get(address)) as file:
+                assert file.status_code == 200
+            assert address.startswith("/static/")
+
+
+def read_any(client: Client, page: str) -> object:
+    from lxml import html
+
+    return html.fromstring(client.get(page).content.decode())
+
+
+def test_cookies_are_for_https_and_not_for_scripts(person: User) -> None:
+    client = Client()
+    client.get("/login/")
+    try_password(client, PASSWORD)
+    assert client.cookies["sessionid"]["secure"]
+    assert client.cookies["sessionid"]["httponly"]
+    assert client.cookies["sessionid"]["samesite"] == "Lax"
+    assert client.cookies["csrftoken"]["secure"]
+
+
+def test_the_style_sheet_is_served_to_everybody() -> None:
+    with closing(Client().get("/static/desk/desk.css")) as response:
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/css")
+        assert b"--paper" in response.getvalue()
+
+
+def test_another_host_is_refused() -> None:
+    assert Client().get("/login/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_django_finds_nothing_to_complain_about() -> None:
+    messages = [message for message in run_checks(include_deployment_checks=True) if not message.is_silenced()]
+    assert messages == []
