@@ -21,7 +21,7 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
 help:
 	@printf '%s\n' \
 	    'make demo     the main job from end to end, on sample ledgers, with servers of its own' \
-	    'make run      the whole stack, until Ctrl-C; its data stay in .local/run/' \
+	    'make run      the whole stack with pages and samples, until Ctrl-C; its data stay in .local/run/' \
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
 	    'make faults   MINUTES=20 of faults, chosen by SEED=number, while writers write; test has a short one' \
 	    'make bench    SIZE=small (minutes) or full (hours), PARTS="night writes": docs/benchmarks.md and its plots' \

@@ -35,6 +35,26 @@ def relay(log: str, folder: Path = CHECKOUT / ".local") -> Iterator[subprocess.P
 
 
 @contextmanager
+def pages(
+    port: int, log: str, folder: Path = CHECKOUT / ".local", environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The pages, by gunicorn, for this machine alone, with its output in a log file of `folder`. It finds the
+    environment in its own, besides what everybody does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "lmanagement.wsgi",
+        "--no-control-socket",
+        "--workers=2",
+        f"--bind=127.0.0.1:{port}",
+    ]
+    with running(command, folder / log, environment={**os.environ, **(environment or {})}) as process:
+        yield process
+
+
+@contextmanager
 def running(
     command: list[str], log: Path, *, backend: Path = BACKEND, environment: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[bytes]]:
