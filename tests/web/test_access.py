@@ -1,5 +1,8 @@
 """Who may see which page, how they get in, and what a browser is told to be careful about."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -11,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from django_setup import BACKEND
 from ledger.engine import drain
 from license.models import License, Port
 from tests.conftest import sql
@@ -249,6 +253,26 @@ def test_cookies_are_for_https_and_not_for_scripts(person: User) -> None:
     assert client.cookies["sessionid"]["httponly"]
     assert client.cookies["sessionid"]["samesite"] == "Lax"
     assert client.cookies["csrftoken"]["secure"]
+
+
+def outside(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python code in a process of its own, from backend/."""
+    environment = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], cwd=BACKEND, env=environment, capture_output=True, text=True)
+
+
+def test_without_https_cookies_go_over_http_too() -> None:
+    code = (
+        "import lmanagement.settings as s; print(s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.SECURE_HSTS_SECONDS)"
+    )
+    assert outside(code, HTTPS="false").stdout == "False False 0\n"
+    assert "HTTPS must be true or false" in outside(code, HTTPS="perhaps").stderr
+
+
+def test_the_pages_do_not_start_without_a_key_of_the_installation() -> None:
+    refused = outside("import lmanagement.wsgi", SECRET_KEY="")
+    assert refused.stderr.splitlines()[-1].endswith("The pages need SECRET_KEY; docs/configuration.md says what it is.")
+    assert outside("import lmanagement.wsgi", SECRET_KEY="x" * 50).returncode == 0
 
 
 def test_the_style_sheet_is_served_to_everybody() -> None:
