@@ -4,6 +4,8 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from weakref import ReferenceType
 
 from django.core.management import call_command
 from django.db import connection
@@ -25,6 +27,12 @@ def fill_computedfields(license_ids: list[int]) -> None:
         raise SystemExit(f"computedfields computed something else of {wrong[:3]}")
 
 
+def package_of(receiver: Any) -> str:
+    """Of a signal's receiver, which may be a weak reference to it."""
+    function = receiver() if isinstance(receiver, ReferenceType) else receiver
+    return "" if function is None else function.__module__.partition(".")[0]
+
+
 @contextmanager
 def without_signals(of: str) -> Iterator[None]:
     """Within the block, what the modules of this package connected to Django's signals is not called."""
@@ -36,7 +44,7 @@ def without_signals(of: str) -> Iterator[None]:
             signal.receivers = each
             signal.sender_receivers_cache.clear()
 
-    put([[each for each in receivers if each[1].__module__.split(".")[0] != of] for receivers in all_of_them])
+    put([[each for each in receivers if package_of(each[1]) != of] for receivers in all_of_them])
     try:
         yield
     finally:
