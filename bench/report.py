@@ -18,7 +18,7 @@ ORDER = ["night", "memory", "latency", "writes", "writers", "burst", "growth", "
 HEAD = """# Benchmarks
 
 Made by `make bench` from its own results (`bench/results/`); each part says at which sizes and of which commit.
-By default sizes are small, and it takes a quarter of an hour; `SIZE=full` takes those that the goals are meant
+By default sizes are small, and it takes half an hour; `SIZE=full` takes those that the goals are meant
 for, and hours; `PARTS="night writes"` some parts only. Commits wait for the disk, where a part does not say otherwise.
 The machine is shared and noisy: ways that are compared took turns in the same run, and **only ratios mean anything**. A
 ratio is that of two ways in the same round; *median (lowest to highest)* is over the rounds. So that nothing happens by
