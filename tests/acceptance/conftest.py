@@ -8,11 +8,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+import redis
 
 from django_setup import BACKEND
 from ledger.models import LicenseBalance, LicenseChange
 from license.models import ExportItem, ImportItem, License
 from processes import celery
+from servers import Servers
 
 PATIENCE_SECONDS = 60
 
@@ -49,6 +51,13 @@ def manage(*arguments: str, backend: Path = BACKEND, **environment: str) -> subp
         text=True,
         timeout=PATIENCE_SECONDS,
     )
+
+
+@pytest.fixture(autouse=True)
+def no_messages(live_servers: Servers) -> None:
+    """What another test has left for a worker to do is not done in this one."""
+    with redis.Redis.from_url(live_servers.broker_url) as broker:
+        broker.delete("recompute", "reconcile")
 
 
 @pytest.fixture
