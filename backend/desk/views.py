@@ -45,7 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
         **{state.replace("-", "_"): Count("pk", filter=which()) for state, (_, which) in STATES.items()},
     )
     waiting = Allotment.objects.filter(bills_of_entry__isnull=True).count()
-    shown = {"request": request, "counts": [
+    shown = {"counts": [
         (state, label, counts[state.replace("-", "_")]) for state, (label, _) in STATES.items()
     ], "every": counts["every"], "waiting": waiting}  # fmt: skip
     if request.user.has_perm("reconcile.view_reconciliationrun"):
@@ -106,14 +106,9 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
             "statement": statement(explained),
             "state": state,
             "now": timezone.now(),
-            "turns": turns_at_midnight(explained.license, explained.today),
+            "turns": explained.license.license_expiry_date == explained.today,
         },
     )
-
-
-def turns_at_midnight(license: License, today: object) -> bool:
-    """Whether the license expires when this day ends."""
-    return license.license_expiry_date == today
 
 
 @page("ledger.view_billofentry")
