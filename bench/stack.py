@@ -63,9 +63,10 @@ def compute(license_ids: range) -> None:
 @contextmanager
 def up(
     *, processes: int = 2, beat: bool = True, relay: Sequence[str] | None = (), include: str | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[list[int]]:
     """A worker with so many pool processes, beat, and a relay with these arguments (None: none), as in production.
-    Yields the worker, when all of them are ready. `include` is a module of this folder with more tasks."""
+    Yields the process ids of worker and relay, when all of them are ready. `include` is a module of this folder with
+    more tasks."""
     LOGS.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(HERE)} if include else os.environ
     more = (f"--include={include}",) if include else ()
@@ -83,13 +84,15 @@ def up(
         )
         if beat:
             stack.enter_context(celery("beat", "--loglevel=info", log="beat.log", folder=LOGS))
+        pids = [worker.pid]
         if relay is not None:
-            stack.enter_context(running([sys.executable, "manage.py", "relay", *relay], LOGS / "relay.log"))
+            process = stack.enter_context(running([sys.executable, "manage.py", "relay", *relay], LOGS / "relay.log"))
+            pids.append(process.pid)
             until("the relay is up", lambda: session.execute(RELAY_IS_THERE).fetchone())
         from lmanagement.celery import app
 
         until("the worker answers", lambda: app.control.ping(timeout=0.5))
-        yield worker
+        yield pids
 
 
 def wait_until_followed(session: psycopg.Connection) -> None:

@@ -1,13 +1,12 @@
-"""Finds changes that no signal announced, and hands them to the workers: raw SQL, bulk writes, lost messages.
+"""Finds changes that no signal announced, and sees to them: raw SQL, bulk writes, lost messages.
 
-It looks at the outbox a few times a second, more often while something is there. A change that is still there at the
-next look was announced by nobody, or its message is lost or late: then one message tells a worker to look at
-everything, whatever the number of changes. What is not worked off soon after, and everything while the broker is away,
-the relay works off by itself.
+It looks at the outbox a few times a second, more often while something is there. A few changes it works off at once, by
+itself: to hand them over takes longer. Of more it tells a worker, by one message that asks to look at everything,
+whatever the number of changes; and at every look again, until they are few, since each message brings another process
+to them. What nobody works off soon after, and everything while the broker is away, it works off too.
 
-While the outbox is quiet it sleeps instead, and a writer's trigger wakes it by NOTIFY (sql/wake_relay.sql); a few
-changes it then works off at once. NOTIFY is spared while it is awake, so it costs busy writers nothing
-(docs/decisions/0008-relay.md).
+While the outbox is quiet it sleeps instead, and a writer's trigger wakes it by NOTIFY (sql/wake_relay.sql). NOTIFY is
+spared while it is awake, so it costs busy writers nothing (docs/decisions/0008-relay.md).
 
 Any number may run: what one has handed over, another finds gone, or hands over once more.
 """
@@ -27,11 +26,13 @@ from license.queries import backend_of
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 0.03
-"""Between two looks while there is something to see. A signal's message is worked off within that time, mostly."""
+"""The shortest between two looks while nothing new is there: writers are under way."""
 HANDED_SECONDS = 0.1
-"""After something was handed over: a worker needs a moment."""
+"""After many changes were handed over: a worker needs a moment."""
 QUIET_SECONDS = 0.25
-"""The longest between two looks while nothing is there."""
+"""The longest between two looks while nothing new is there."""
+CALM_SECONDS = 0.5
+"""So long after there were many changes it stays awake: their writers write on, mostly, and need not notify."""
 SLEEP_SECONDS = 5.0
 """The longest sleep: then it looks, woken or not."""
 PATIENCE_SECONDS = 1.0
@@ -40,12 +41,14 @@ PATIENCE_SECONDS = 1.0
 Workers take the oldest first. So where there is one, the oldest is another one after each of its batches, however many
 changes wait and however fast writers add to them: the relay leaves them alone. Where there is none, or none that is
 told, or where it is busy, the oldest stays."""
+RETRY_SECONDS = 60.0
+"""Between two tries of quarantined licenses whose time has come; beat's sweep tries them more often."""
+RETRY_SECONDS = 60.0
+"""Between two tries of the quarantined licenses that are due. Beat's sweep tries them too, where there is one."""
 BROKER_PAUSE_SECONDS = 5.0
 """How long a broker is let alone that failed, or whose messages no worker takes: they stay there, one on another."""
 FEW = 50
-"""So many changes a relay that is woken works off at once, by itself: handing them over takes longer."""
-MOST_SEEN = 1_000
-"""So many of the newest changes are told apart. Of a longer queue the rest is worked off with them."""
+"""So many changes it works off by itself: no more than one batch."""
 SESSION_ASKED = 20
 """How often we ask whose a session is. A pooler hands it to who asks next, mostly, but not where others are busy."""
 SHARED = "DATABASE_URL leads the relay through a pooler that shares its session; it needs one that goes past it"
@@ -63,14 +66,15 @@ class Relay:
     is_sleepy: bool = True
     is_to_end: bool = False
     clock: Callable[[], float] = time.monotonic  # not money: seconds
-    _seen: set[int] = field(default_factory=set)
-    """What was there at the last look."""
-    _handed: set[int] = field(default_factory=set)
-    """What was there then and was handed over, or worked at and left."""
+    _tried: set[int] = field(default_factory=set)
+    """What was there when it last worked something off. What is left of that is busy, or being worked at."""
     _oldest: int | None = None
     _oldest_since: float = 0  # not money: seconds
     """Since when it is the oldest, or was last worked at."""
     _broker_rests_until: float = 0  # not money: seconds
+    _awake_until: float = 0  # not money: seconds
+    _retries_at: float = 0  # not money: seconds
+    _retry_at: float = 0  # not money: seconds
     _wait_seconds: float = BUSY_SECONDS
     _is_asleep: bool = False
 
@@ -79,38 +83,44 @@ class Relay:
         no session of its own; so says `look`."""
         _check_session()
         queries.execute("relay_arrives")
-        self._seen.clear()
-        self._handed.clear()
+        self._tried.clear()
         self._is_asleep = False
         self._wait_seconds = BUSY_SECONDS
         self._work()
 
     def look(self) -> float:  # not money: seconds
         """Look at the outbox once, and do what is to be done. How many seconds to wait, or to be asleep."""
-        is_woken = self._is_asleep
-        if is_woken:
-            if queries.column("relay_wakes") != [True]:  # another session has the lock, and keeps it
-                raise ImproperlyConfigured(SHARED)
-            self._is_asleep = False
-        there = set(queries.column("newest_changes", at_most=MOST_SEEN))
-        if is_woken and 0 < len(there) <= FEW:
+        self._wake()
+        if self.clock() >= self._retries_at:
+            engine.recompute(engine.due_for_retry())
+            self._retries_at = self.clock() + RETRY_SECONDS
+        there = _newest()
+        if len(there) <= FEW and not there <= self._tried:
+            self._wait_seconds = BUSY_SECONDS
             engine.drain(batches=1)
-            there = set(queries.column("newest_changes", at_most=MOST_SEEN))
-        overdue = there & self._seen
-        self._seen = there
-        is_new = not overdue <= self._handed
-        self._handed = overdue
-        if self._is_out_of_patience():
+            self._tried, there = there, _newest()
+            if not there <= self._tried:
+                return 0
+        if there and self._is_out_of_patience():
             self._work()
             if queries.column("oldest_change") != [self._oldest]:  # else it is busy, and says nothing of workers
                 self._broker_rests_until = self.clock() + BROKER_PAUSE_SECONDS
-        elif is_new:
+        elif len(there) > FEW:
+            self._awake_until, self._wait_seconds = self.clock() + CALM_SECONDS, BUSY_SECONDS
             self._relay()
             return HANDED_SECONDS
-        self._wait_seconds = BUSY_SECONDS if there - overdue else min(2 * self._wait_seconds, QUIET_SECONDS)
-        if self.is_sleepy and not there and self._wait_seconds == QUIET_SECONDS:
-            return self._fall_asleep()
-        return self._wait_seconds
+        if self.is_sleepy and not there and self.clock() >= self._awake_until:
+            [self._is_asleep] = queries.column("relay_sleeps")  # unless somebody writes just now
+            if self._is_asleep:  # what was committed before it had the lock wakes nobody
+                return 0 if _newest() else SLEEP_SECONDS
+        waits = self._wait_seconds
+        self._wait_seconds = min(2 * waits, QUIET_SECONDS)
+        return waits
+
+    def _wake(self) -> None:
+        if self._is_asleep and queries.column("relay_wakes") != [True]:  # another session has the lock, and keeps it
+            raise ImproperlyConfigured(SHARED)
+        self._is_asleep = False
 
     def _is_out_of_patience(self) -> bool:
         """Whether nobody works from the oldest change on."""
@@ -130,16 +140,14 @@ class Relay:
     def _work(self) -> None:
         outcome = engine.sweep()
         self._oldest_since = self.clock()
+        self._retries_at = self._oldest_since + RETRY_SECONDS
         if outcome.changes or outcome.recomputed:
             logger.info("worked off %s changes of %s licenses", outcome.changes, outcome.recomputed)
 
-    def _fall_asleep(self) -> float:  # not money: seconds
-        """Sleep, unless somebody writes just now; what was committed before the lock was had is seen at once."""
-        [self._is_asleep] = queries.column("relay_sleeps")
-        if not self._is_asleep:
-            return QUIET_SECONDS
-        self._seen = set(queries.column("newest_changes", at_most=MOST_SEEN))
-        return BUSY_SECONDS if self._seen else SLEEP_SECONDS
+
+def _newest() -> set[int]:
+    """All that is there, if it is little."""
+    return set(queries.column("newest_changes", at_most=FEW + 1))
 
 
 def run(relay: Relay) -> None:

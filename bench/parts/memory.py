@@ -68,14 +68,14 @@ def main() -> None:
     set_up()
     with connect() as session:
         damaged = make_world(session, size)
-        with up(processes=PROCESSES, beat=False, relay=None) as worker, watched(worker.pid) as watch:
+        with up(processes=PROCESSES, beat=False, relay=None) as [worker], watched(worker) as watch:
             start = time.monotonic()
             result = night(session)
             took_seconds = time.monotonic() - start
         check(session, result, size["licenses"], damaged)
     processes = {process: samples for process, samples in watch.samples.items() if len(samples) > 1}
-    names = {worker.pid: "main process"} | {
-        process: f"pool process {number}" for number, process in enumerate(sorted(set(processes) - {worker.pid}), 1)
+    names = {worker: "main process"} | {
+        process: f"pool process {number}" for number, process in enumerate(sorted(set(processes) - {worker}), 1)
     }
     if len(names) != PROCESSES + 1:
         raise SystemExit(f"the worker had the processes {sorted(processes)}: one of them was replaced")

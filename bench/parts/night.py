@@ -5,12 +5,14 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["DJANGO_SETTINGS_MODULE"] = "peers.settings"
 
 from harness import HERE, Record, ratios, sizes, take_turns  # isort: skip
+from where import Shares  # isort: skip
 from world import assert_fresh, check, create, falsify, grow, rows, run, seconds  # isort: skip
 
 from django.core.management import call_command
@@ -93,6 +95,7 @@ def main() -> None:
         ratios(took["the night"], took["rows, by INSERT … SELECT"]),
         at_most=4,
     )
+    of_a_night(record)
     run_row = ReconciliationRun.objects.order_by("-id")[0]
     record.notes.append(f"A run found {sum(run_row.finding_counts.values()):,} things to tell people.")
     assert_fresh(LICENSES)
@@ -112,15 +115,24 @@ def bare_sums() -> float:
     return took
 
 
-def night(*, repairs: bool) -> float:
+def of_a_night(record: Record) -> None:
+    """Where its time goes."""
+    for words, repairs in (("nothing to repair", False), ("every balance wrong", True)):
+        shares = Shares()
+        night(repairs=repairs, shares=shares)
+        record.measured(f"Where a night takes its time, {words}", "%", shares.percent())
+
+
+def night(*, repairs: bool, shares: Shares | None = None) -> float:
     """As in production: chunks, audits, repairs by the engine, what it found; in one process."""
     if repairs:
         falsify()
     runs = []
 
     def whole() -> None:
-        runs.append(start(RunTrigger.MANUAL))
-        work(runs[0])
+        with shares.counted() if shares else nullcontext():
+            runs.append(start(RunTrigger.MANUAL))
+            work(runs[0])
 
     took = per_license(whole)
     [done] = runs

@@ -90,57 +90,25 @@ def test_what_is_there_when_it_arrives_is_worked_off_at_once(database: None) -> 
     assert hands.handed_over == 0
 
 
-def test_a_change_that_is_there_twice_is_handed_over_once(hands: Hands) -> None:
-    write()
-    assert hands.relay.look() == module.BUSY_SECONDS
-    assert hands.handed_over == 0  # a signal may have announced it
-    assert hands.relay.look() == module.HANDED_SECONDS
-    assert hands.handed_over == 1
-    for _ in range(5):
-        hands.relay.look()
-    assert hands.handed_over == 1
-    assert LicenseChange.objects.count() == 1  # the worker's, not ours
-
-
-def test_what_a_signal_announced_is_not_handed_over(hands: Hands) -> None:
-    for amount in range(1, 6):
+def test_a_few_changes_it_works_off_at_the_next_look(hands: Hands) -> None:
+    for amount in (6, 7):
         write(amount)
         hands.relay.look()
-        drain()  # the worker was told
-    hands.relay.look()
+        assert_balances_follow_facts()
     assert hands.handed_over == 0
 
 
-def test_many_changes_are_one_message(hands: Hands) -> None:
-    sql(
-        "INSERT INTO ledger_licensechange (license_id, source, operation) SELECT 1, '', '' FROM generate_series(1, 999)"
-    )
+def test_many_changes_are_one_message_at_each_look_until_they_are_few(hands: Hands) -> None:
+    """Each brings another process to them; what is few then is no longer worth a message."""
+    write_many(2 * module.FEW)
+    for looks in range(1, 4):
+        assert hands.relay.look() == module.HANDED_SECONDS
+        assert hands.handed_over == looks
+        assert LicenseChange.objects.count() == 2 * module.FEW  # the worker's, not ours
+    sql("DELETE FROM ledger_licensechange WHERE id IN (SELECT id FROM ledger_licensechange LIMIT %s)", module.FEW)
     hands.relay.look()
-    hands.relay.look()
-    assert hands.handed_over == 1
-
-
-def test_a_new_change_is_handed_over_beside_one_that_stays(hands: Hands) -> None:
-    write()
-    hands.relay.look()
-    hands.relay.look()
-    write(7, license_id=2)
-    hands.relay.look()
-    hands.relay.look()
-    assert hands.handed_over == 2
-
-
-def test_a_new_change_is_seen_behind_a_long_queue(hands: Hands) -> None:
-    sql(
-        "INSERT INTO ledger_licensechange (license_id, source, operation) SELECT 1, '', '' FROM generate_series(1, %s)",
-        2 * module.MOST_SEEN,
-    )
-    hands.relay.look()
-    hands.relay.look()
-    write(7, license_id=2)
-    hands.relay.look()
-    hands.relay.look()
-    assert hands.handed_over == 2
+    assert hands.handed_over == 3
+    assert_balances_follow_facts()
 
 
 def test_a_late_committer_with_a_smaller_id_is_seen(hands: Hands) -> None:
@@ -148,27 +116,14 @@ def test_a_late_committer_with_a_smaller_id_is_seen(hands: Hands) -> None:
         late.execute("UPDATE license_exportitem SET cif_fc = 5 WHERE license_id = 1")
         write(7, license_id=2)
         hands.relay.look()
-        hands.relay.look()
-        drain()
-        hands.relay.look()
         late.commit()
     hands.relay.look()
-    hands.relay.look()
-    assert hands.handed_over == 2
-
-
-def test_what_no_worker_takes_it_does_itself(hands: Hands) -> None:
-    write()
-    hands.relay.look()
-    hands.relay.look()
-    hands.now_seconds += module.PATIENCE_SECONDS + 0.1
-    hands.relay.look()
     assert_balances_follow_facts()
-    assert hands.handed_over == 1
 
 
-@pytest.mark.parametrize("at_a_time", [1, module.MOST_SEEN + 1])
+@pytest.mark.parametrize("at_a_time", [1, module.FEW + 1])
 def test_what_no_worker_takes_it_does_itself_while_writes_go_on(hands: Hands, at_a_time: int) -> None:
+    write_many()
     is_left = []
     for _ in range(30):
         write_many(at_a_time)
@@ -180,81 +135,97 @@ def test_what_no_worker_takes_it_does_itself_while_writes_go_on(hands: Hands, at
 
 
 def test_it_leaves_a_queue_to_workers_who_are_at_it_though_it_grows(hands: Hands) -> None:
+    write_many()
     for _ in range(30):
         write_many(60)
         sql("DELETE FROM ledger_licensechange WHERE id IN (SELECT id FROM ledger_licensechange ORDER BY id LIMIT 20)")
         hands.relay.look()
         hands.now_seconds += 0.1
-    assert LicenseChange.objects.count() == 30 * 40
+    assert LicenseChange.objects.count() == module.FEW + 1 + 30 * 40
     assert hands.handed_over > 0
 
 
 def test_where_no_worker_takes_anything_it_asks_again_later(hands: Hands) -> None:
-    test_what_no_worker_takes_it_does_itself(hands)
-    for amount in (6, 7, 8):
-        write(amount)
-        hands.relay.look()
+    write_many()
+    hands.relay.look()
+    hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+    hands.relay.look()
+    assert_balances_follow_facts()
+    for _ in range(3):
+        write_many()
         hands.relay.look()
         assert_balances_follow_facts()
     assert hands.handed_over == 1
     hands.now_seconds += module.BROKER_PAUSE_SECONDS
-    write(9)
-    hands.relay.look()
+    write_many()
     hands.relay.look()
     assert hands.handed_over == 2
 
 
 def test_without_a_broker_it_does_everything_itself_and_asks_again_later(hands: Hands) -> None:
     hands.is_there = False
-    for amount in (5, 6, 7):
-        write(amount)
-        hands.relay.look()
+    for _ in range(3):
+        write_many()
         hands.relay.look()
         assert_balances_follow_facts()
     assert hands.handed_over == 1
     hands.is_there = True
     hands.now_seconds += module.BROKER_PAUSE_SECONDS
-    write(8)
-    hands.relay.look()
+    write_many()
     hands.relay.look()
     assert hands.handed_over == 2
 
 
-def test_what_is_busy_is_tried_again_and_again_but_not_at_every_look(hands: Hands) -> None:
+def test_what_is_busy_is_tried_again_and_again_but_not_at_every_look(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, batches = [], module.engine._drain_batch
+    monkeypatch.setattr(module.engine, "_drain_batch", lambda *asked: tries.append(1) or batches(*asked))
+    monkeypatch.setattr(module.engine, "ATTEMPTS", 1)
     write()
     with session() as engine:
         engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
+        waits = [hands.relay.look() for _ in range(6)]
+        assert len(tries) == 1
+        assert waits == sorted(waits)
+        assert waits[-1] == module.QUIET_SECONDS
+        hands.now_seconds += module.PATIENCE_SECONDS + 0.1
         hands.relay.look()
-        hands.relay.look()
-        for _ in range(2):
-            hands.now_seconds += module.PATIENCE_SECONDS + 0.1
-            hands.relay.look()
-        assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+        assert len(tries) > 1
         write(6, license_id=2)
         hands.relay.look()
-        hands.relay.look()
-        assert hands.handed_over == 2  # there may be a worker for all that
-    hands.relay.look()
-    assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+        assert LicenseBalance.objects.get(pk=2).credit_cif == 6
+        assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+    assert hands.handed_over == 0
     hands.now_seconds += module.PATIENCE_SECONDS + 0.1
     hands.relay.look()
     assert_balances_follow_facts()
 
 
-def test_it_tries_the_quarantine_while_it_works(hands: Hands) -> None:
+@pytest.mark.parametrize("pause_seconds", [0, module.RETRY_SECONDS])
+def test_it_tries_the_quarantine_now_and_then(hands: Hands, pause_seconds: int) -> None:
+    Quarantine.objects.create(license_id=2, error="x")
+    hands.now_seconds += pause_seconds
+    hands.relay.look()
+    assert Quarantine.objects.exists() == (pause_seconds == 0)
+
+
+def test_it_tries_the_quarantine_when_it_works_for_want_of_a_worker(hands: Hands) -> None:
     hands.is_there = False
     Quarantine.objects.create(license_id=2, error="x")
-    write()
-    hands.relay.look()
+    write_many()
     hands.relay.look()
     assert not Quarantine.objects.exists()
 
 
-def test_it_looks_less_often_and_then_sleeps_while_nothing_happens(hands: Hands) -> None:
-    waits = [hands.relay.look() for _ in range(6)]
-    assert waits == sorted(waits)
-    assert waits[0] > module.BUSY_SECONDS
-    assert waits[-1] == module.SLEEP_SECONDS
+def test_it_sleeps_while_nothing_happens_but_not_soon_after_many_changes(hands: Hands) -> None:
+    assert hands.relay.look() == module.SLEEP_SECONDS
+    write_many()
+    hands.relay.look()
+    drain()
+    assert [hands.relay.look() for _ in range(2)] == [module.BUSY_SECONDS, 2 * module.BUSY_SECONDS]
+    hands.now_seconds += module.CALM_SECONDS
+    assert hands.relay.look() == module.SLEEP_SECONDS
 
 
 def test_one_that_polls_never_sleeps(hands: Hands) -> None:
@@ -293,7 +264,6 @@ def test_a_few_changes_that_wake_it_it_works_off_at_once_and_sleeps_again(hands:
 def test_many_changes_that_wake_it_are_handed_over(hands: Hands) -> None:
     fall_asleep(hands)
     write_many()
-    assert hands.relay.look() == module.BUSY_SECONDS
     assert hands.relay.look() == module.HANDED_SECONDS
     assert hands.handed_over == 1
     assert LicenseChange.objects.count() > module.FEW
@@ -345,8 +315,7 @@ def test_it_does_not_sleep_while_somebody_writes(hands: Hands) -> None:
         assert [hands.relay.look() for _ in range(20)][-1] == module.QUIET_SECONDS
         writer.commit()
     hands.relay.look()
-    hands.relay.look()
-    assert hands.handed_over == 1
+    assert_balances_follow_facts()
 
 
 def test_a_write_between_its_last_look_and_its_sleep_is_seen(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
