@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, totals, with_marks
+from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, totals, with_marks
 from desk.statement import statement
 from ledger.explain import explain
 from ledger.models import Allotment, BillOfEntry
@@ -40,14 +40,13 @@ def page(*permissions: str) -> Callable[[Page], Page]:
 @page("license.view_license", "ledger.view_licensebalance")
 def home(request: HttpRequest) -> HttpResponse:
     """What a morning needs. Each number leads to its list."""
-    counts = License.objects.aggregate(
-        every=Count("pk"),
-        **{state.replace("-", "_"): Count("pk", filter=which()) for state, (_, which) in STATES.items()},
-    )
-    waiting = Allotment.objects.filter(bills_of_entry__isnull=True).count()
-    shown = {"counts": [
-        (state, label, counts[state.replace("-", "_")]) for state, (label, _) in STATES.items()
-    ], "every": counts["every"], "waiting": waiting}  # fmt: skip
+    found = counts()
+    released = Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk"))
+    shown = {
+        "counts": [(state, label, found[state]) for state, (label, _) in STATES.items()],
+        "every": found["every"],
+        "waiting": Allotment.objects.filter(~Exists(released)).count(),
+    }
     if request.user.has_perm("reconcile.view_reconciliationrun"):
         run = last_run()
         shown |= {"run": run, "run_title": title(run) if run else ""}
@@ -59,13 +58,15 @@ def home(request: HttpRequest) -> HttpResponse:
 @page("license.view_license", "ledger.view_licensebalance")
 def licenses(request: HttpRequest) -> HttpResponse:
     """The list: searched, filtered, sorted, with totals of all that was found."""
-    found = LicenseFilter(request.GET, queryset=all_licenses())
+    found = LicenseFilter(request.GET, queryset=License.objects.all())
     sums = totals(found.qs)
     sort = request.GET.get("sort", DEFAULT_SORT)
-    ordered = found.qs.order_by(SORTS.get(sort, SORTS[DEFAULT_SORT]), "license_number")
-    pages = Paginator(ordered, PAGE_SIZE)
+    order = (SORTS.get(sort, SORTS[DEFAULT_SORT]), "license_number")
+    pages = Paginator(found.qs.order_by(*order).values("pk"), PAGE_SIZE)
     pages.count = sum(total.licenses for total in sums)  # asked for already
     this = pages.get_page(request.GET.get("page"))
+    # all that is shown of them is read when it is known which fifty they are
+    shown = all_licenses().filter(pk__in=this.object_list).order_by(*order)
     return render(
         request,
         "desk/licenses.html",
@@ -74,7 +75,7 @@ def licenses(request: HttpRequest) -> HttpResponse:
             "totals": sums,
             "page": this,
             "pages": pages.get_elided_page_range(this.number, on_each_side=2, on_ends=1),
-            "licenses": with_marks(list(this.object_list)),
+            "licenses": with_marks(list(shown)),
             "sort": sort if sort in SORTS else DEFAULT_SORT,
             "today": business_date(),
         },

@@ -147,6 +147,8 @@ class License(models.Model):
     modified_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta:
+        # in which order the list of licenses shows them first
+        indexes = [models.Index(fields=["license_expiry_date", "license_number"], name="license_license_by_expiry")]
         constraints = [
             one_of("purchase_status", PurchaseStatus.values),
             dated("license_date"),

@@ -1,0 +1,80 @@
+"""`make pages`: what each page takes with LICENSES=100000 licenses, as a ratio to a bill of entry without lines: a
+look-up by primary key and an empty page, asked for in the same rounds. Only the ratios mean anything.
+
+A page is asked for as by a person who may see all of it, without the network: middleware, queries, template.
+"""
+
+import os
+import statistics
+import sys
+
+import world  # sets Django up
+
+# isort: split
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from harness import HERE, ratios, take_turns
+from ledger.engine import recompute
+from ledger.models import BillOfEntry
+
+LICENSES = int(os.environ.get("LICENSES", "100000"))
+ROUNDS = int(os.environ.get("ROUNDS", "15"))
+BATCH = 500
+
+
+def main() -> None:
+    world.call_command("migrate", verbosity=0)
+    world.grow(LICENSES)
+    for statement in (HERE / "pages.sql").read_text().split(";\n"):
+        if statement.strip():
+            world.run(statement, {"n": LICENSES})
+    for first in range(1, LICENSES + 1, BATCH):
+        recompute(range(first, min(first + BATCH, LICENSES + 1)))
+    world.run("VACUUM ANALYZE")
+    empty = f"/bills-of-entry/{BillOfEntry.objects.create(number='empty').pk}/"
+    number = f"{LICENSES // 2 + 1:010}"
+    pages = {
+        "nothing but an empty page": empty,
+        "home": "/",
+        "the list": "/licenses/",
+        "its middle page": f"/licenses/?page={LICENSES // 100}",
+        "by balance, the greatest first": "/licenses/?sort=-balance",
+        "by exporter": "/licenses/?sort=exporter",
+        "one state: overdrawn": "/licenses/?state=overdrawn",
+        "one state: active": "/licenses/?state=active",
+        "one state: changes pending": "/licenses/?state=pending",
+        "search: a whole number": f"/licenses/?q={number}",
+        "search: part of a file number": f"/licenses/?q={number[-6:]}/am",
+        "search: one exporter": "/licenses/?q=spices+1",
+        "search: a seventh of all": "/licenses/?q=surat",
+        "search: nothing": "/licenses/?q=nothing+like+that",
+        "a license": f"/licenses/{number}/",
+    }
+    settings.ALLOWED_HOSTS = ["testserver"]
+    auditor = User.objects.create_user("bench")
+    auditor.groups.add(Group.objects.get(name="auditor"))
+    client = Client()
+    client.force_login(auditor, backend="django.contrib.auth.backends.ModelBackend")
+
+    def load(address: str) -> float:
+        took = world.seconds(lambda: world.check(is_so=client.get(address).status_code == 200, what=address))
+        return took * 1000
+
+    for address in pages.values():
+        load(address)
+    took_ms = take_turns({name: lambda address=address: load(address) for name, address in pages.items()}, ROUNDS)
+    [(version,)] = world.rows("SELECT version()")
+    print(f"{version}\n{LICENSES} licenses of 8 items of 4 lines, {ROUNDS} rounds; median (lowest to highest)")
+    base = took_ms["nothing but an empty page"]
+    for name, values in took_ms.items():
+        times = ratios(values, base)
+        print(
+            f"{name:32} {statistics.median(times):5.1f} x ({min(times):.1f} to {max(times):.1f}), "
+            f"{statistics.median(values):6.1f} ms"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+-- What the pages show besides world.sql: one exporter for a hundred licenses, a file number and a currency for each, and
+-- one license in fifty that is overdrawn, one in ten that is expired. %(n)s licenses.
+INSERT INTO license_company (iec, name)
+SELECT lpad((g + 1)::text, 10, '0'), (ARRAY['Surat', 'Kochi', 'Pune', 'Morbi', 'Rajkot', 'Salem', 'Indore'])[1 + g %% 7]
+    || (ARRAY[' Foods', ' Spices', ' Mills', ' Chemicals', ' Exports'])[1 + g %% 5] || ' ' || g
+FROM generate_series(1, greatest(1, %(n)s / 100)) AS g ON CONFLICT DO NOTHING;
+UPDATE license_license SET
+    exporter_id = (SELECT min(id) FROM license_company) + 1 + id * 7919 %% greatest(1, %(n)s / 100),
+    file_number = '03/24/040/' || lpad(id::text, 6, '0') || '/AM26',
+    currency = CASE WHEN id %% 20 = 0 THEN 'EUR' ELSE 'USD' END,
+    license_expiry_date = CASE WHEN id %% 10 = 0 THEN date '2025-01-01' ELSE license_expiry_date END;
+UPDATE ledger_billofentryline SET cif_fc = 200000 WHERE import_item_id IN (
+    SELECT id FROM license_importitem WHERE license_id %% 50 = 0 AND serial_number = 1
+);
+TRUNCATE ledger_licensechange;
+VACUUM ANALYZE;
