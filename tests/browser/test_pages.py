@@ -1,0 +1,162 @@
+"""The pages as people use them: by mouse and by keyboard, in light and dark, on a telephone."""
+
+from pathlib import Path
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import Group, User
+from playwright.sync_api import Page, expect
+
+from ledger.models import Allotment, BillOfEntry
+from license.models import License
+from tests.browser.conftest import NARROW, OpenWindow, is_too_wide, table
+from tests.web.conftest import KINDS
+
+PASSWORD = "a long one for 2026"  # noqa: S105
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+PAGES = {
+    "home": lambda: "/",
+    "licenses": lambda: "/licenses/",
+    "nothing found": lambda: "/licenses/?q=nothing+like+that",
+    "what cannot be asked": lambda: "/licenses/?state=everything",
+    "license": lambda: "/licenses/0310000008/",
+    "quarantined license": lambda: "/licenses/0310000012/",
+    "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",
+    "allotment": lambda: f"/allotments/{Allotment.objects.first().pk}/",
+}
+"""Where each is, when the desk has been made."""
+
+
+def log_in_as(page: Page, name: str, password: str) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+# ── Getting in ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_way_in(open_window: OpenWindow, desk: None) -> None:
+    page = open_window("anonymous", expected="status of 429")
+    User.objects.create_user("meera", password=PASSWORD).groups.add(Group.objects.get(name="viewer"))
+    page.goto("/licenses/?q=kochi")
+    log_in_as(page, "meera", "wrong")
+    expect(page.get_by_role("alert")).to_contain_text("correct username and password")
+    expect(page.get_by_label("Name")).to_have_value("meera")
+    log_in_as(page, "meera", PASSWORD)
+    page.wait_for_url("**/licenses/?q=kochi")
+    assert table(page, 0) == ["0310000002"]
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading")).to_have_text("Log in")
+    AccessAttempt.objects.create(username="meera", ip_address="127.0.0.1", failures_since_start=4)
+    log_in_as(page, "meera", "a fifth guess")
+    expect(page.get_by_role("alert")).to_contain_text("too many wrong passwords")
+
+
+# ── The list ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_list_by_mouse(open_window: OpenWindow, desk: None) -> None:
+    page = open_window()
+    page.goto("/")
+    page.get_by_role("link", name="Licenses", exact=True).click()
+    assert sorted(table(page, 0)) == sorted(KINDS)
+    form = page.locator("form.filter")
+    form.get_by_label("Search").fill("surat")
+    form.get_by_label("State").select_option("Active")
+    form.get_by_role("button", name="Show").click()
+    assert sorted(table(page, 0)) == [
+        number for number, kind in KINDS.items() if "active" in kind.states and kind.exporter == "Surat Foods"
+    ]
+    for _ in range(2):  # up, then down
+        page.get_by_role("link", name="Balance", exact=True).click()
+    balances = [float(text.replace(",", "")) for text in table(page, 7)]
+    assert balances == sorted(balances, reverse=True)
+    expect(page.get_by_role("columnheader", name="Balance")).to_have_attribute("aria-sort", "descending")
+    expect(form.get_by_label("Search")).to_have_value("surat")
+    first = table(page, 0)[0]
+    page.get_by_role("link", name=first).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"License {first}")
+
+
+def test_the_list_by_keyboard(open_window: OpenWindow, desk: None) -> None:
+    page = open_window()
+    page.goto("/")
+    tab_to(page, "Search licenses")
+    page.keyboard.type("surat")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/licenses/?q=surat")
+    tab_to(page, "State")
+    page.keyboard.type("Overdrawn")
+    tab_to(page, "Show")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**state=overdrawn**")
+    assert table(page, 0) == ["0310000008"]
+    tab_to(page, "License")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**sort=number**")
+    expect(page.get_by_role("columnheader", name="License")).to_have_attribute("aria-sort", "ascending")
+    tab_to(page, "0310000008")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("License 0310000008")
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name, and nothing more, has the focus, which can be seen all the way."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none", focused.inner_html()
+        if focused.evaluate(
+            "e => (e.ariaLabel ?? e.labels?.[0]?.firstChild.data ?? e.innerText).trim()"
+        ) == name:  # fmt: skip
+            return
+    raise AssertionError(f"{name} is not reached")
+
+
+def test_the_content_is_one_key_away(open_window: OpenWindow, desk: None) -> None:
+    page = open_window()
+    page.goto("/licenses/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("form.filter").get_by_label("Search")).to_be_focused()
+
+
+# ── Every page ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None) -> None:
+    page = open_window("auditor", color_scheme=scheme)
+    for name, address in PAGES.items():
+        page.goto(address())
+        assert page.evaluate(CONTRAST) == [], name
+        brightness = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+        assert (max(brightness) < 60) is (scheme == "dark")
+
+
+def test_every_page_fits_a_telephone(open_window: OpenWindow, desk: None) -> None:
+    page = open_window("auditor", viewport=NARROW)
+    License.objects.filter(license_number="0310000008").update(file_number="03/24/040/00017/AM26/" * 2)
+    for name, address in PAGES.items():
+        page.goto(address())
+        assert not is_too_wide(page), name
+
+
+def test_the_way_in_can_be_read(open_window: OpenWindow, desk: None) -> None:
+    for scheme in ("light", "dark"):
+        page = open_window("anonymous", color_scheme=scheme, viewport=NARROW)
+        page.goto("/")
+        assert page.evaluate(CONTRAST) == []
+        assert not is_too_wide(page)
+
+
+def test_what_is_missing_can_be_read(open_window: OpenWindow, desk: None) -> None:
+    page = open_window(expected="status of 404", viewport=NARROW)
+    page.goto("/licenses/1/")
+    expect(page.get_by_role("heading")).to_have_text("Not found")
+    assert not is_too_wide(page)
