@@ -1,0 +1,121 @@
+"""`make screenshots`: what people see of the sample ledgers, dressed up a little, as pictures in docs/screenshots/."""
+
+import sys
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from browser import chromium
+from django_setup import CHECKOUT, set_up_django
+from embedded.server import find_free_port
+from processes import pages, relay
+
+set_up_django()
+
+from django.conf import settings  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.test import Client  # noqa: E402
+
+from ledger.engine import drain  # noqa: E402
+from ledger.models import Allotment, AllotmentLine  # noqa: E402
+from license.clock import business_date  # noqa: E402
+from license.models import Company, License  # noqa: E402
+from license.tasks import sync_all_licenses  # noqa: E402
+from reconcile import freshness  # noqa: E402
+from run import load_samples, wait_for  # noqa: E402
+
+FOLDER = CHECKOUT / "docs" / "screenshots"
+WIDE, NARROW = (1280, 800), (390, 780)
+COLORS = 256
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture to take: its name, the address, and how the window is."""
+
+    name: str
+    address: str
+    size: tuple[int, int] = WIDE
+    scheme: str = "light"
+
+
+NAMES = (
+    "Surat Foods",
+    "Malabar Spice Exports",
+    "Konkan Chemicals",
+    "Deccan Textiles",
+    "Hooghly Confectioners",
+    "Morbi Ceramics",
+)
+LICENSE = "/licenses/0311020358/"
+SHOTS = [
+    Shot("home", "/"),
+    Shot("licenses", "/licenses/"),
+    Shot("license", LICENSE),
+    Shot("home-dark", "/", scheme="dark"),
+    Shot("license-dark", LICENSE, scheme="dark"),
+    Shot("licenses-narrow", "/licenses/", NARROW),
+    Shot("license-narrow", LICENSE, NARROW),
+]
+
+
+def main() -> None:
+    call_command("migrate", verbosity=0)
+    load_samples()
+    dress_up()
+    drain()
+    sync_all_licenses()
+    client = Client()
+    client.force_login(User.objects.create_superuser("meera"), backend="django.contrib.auth.backends.ModelBackend")
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    FOLDER.mkdir(exist_ok=True)
+    port = find_free_port()
+    site = f"http://127.0.0.1:{port}"
+    environment = {"HTTPS": "false", "SECRET_KEY": settings.SECRET_KEY}
+    with relay("relay.log"), pages(port, "screenshots.log", environment=environment) as web, chromium() as browser:
+        wait_for(port, web)
+        while not freshness.look().relays:
+            time.sleep(0.05)
+        for shot in SHOTS:
+            width, height = shot.size
+            context = browser.new_context(
+                base_url=site, viewport={"width": width, "height": height}, color_scheme=shot.scheme
+            )
+            context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
+            page = context.new_page()
+            page.goto(shot.address)
+            save(page.screenshot(), FOLDER / f"{shot.name}.png")
+            context.close()
+    print(f"{len(SHOTS)} pictures, {sum(file.stat().st_size for file in FOLDER.glob('*.png')) // 1024} kB: {FOLDER}")
+
+
+def dress_up() -> None:
+    """The samples are of 2025 and no ledger has names: some licenses are made newer, one gets an allotment, and all
+    exporters a name."""
+    today = business_date()
+    for days, license in zip((400, 210, 75, 45, 12, -20), License.objects.order_by("-license_number"), strict=False):
+        license.license_expiry_date = today + timedelta(days)
+        license.save()
+    for company, name in zip(Company.objects.order_by("pk"), NAMES, strict=False):
+        company.name = name
+        company.save()
+    shown = License.objects.get(license_number=LICENSE.split("/")[2])
+    shown.file_number = "03/24/040/00017/AM26"
+    shown.save()
+    item = shown.import_items.order_by("serial_number")[0]
+    allotment = Allotment.objects.create(company=Company.objects.order_by("pk")[0], item_name="cashew")
+    AllotmentLine.objects.create(allotment=allotment, import_item=item, quantity=100, cif_fc="1250.75")
+
+
+def save(png: bytes, path: Path) -> None:
+    """Few colours are enough, and need few bytes."""
+    Image.open(BytesIO(png)).convert("RGB").quantize(COLORS).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
