@@ -1,14 +1,28 @@
 """The addresses of the pages."""
 
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import path, register_converter
 
 from desk import views
 
+
+class LicenseNumber:
+    """Any text, none too: whatever the column holds has an address."""
+
+    regex = r"[\s\S]*"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(LicenseNumber, "number")
 urlpatterns = [
     path("", views.home, name="home"),
     path("licenses/", views.licenses, name="licenses"),
-    path("licenses/<path:number>/", views.license, name="license"),
+    path("licenses/<number:number>/", views.license, name="license"),
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
     path("login/", LoginView.as_view(template_name="desk/login.html", redirect_authenticated_user=True), name="login"),

@@ -172,3 +172,15 @@ def test_what_people_typed_is_text(viewer: Client) -> None:
     assert shown.tree.xpath("//header//input[@name='q']/@value") == [hostile]
     address = shown.links()["a/b ?#&'\"<i>"]
     assert read(viewer.get(address)).text("//h1") == "License a/b ?#&'\"<i>"
+
+
+@pytest.mark.parametrize(
+    "number", ["", " ", "a\nb", "\n", "/", "a/", "//a", "100%", "%2F", "?q=1", "#1", "é", "1;2", "\\", "0310000001/x"]
+)
+def test_whatever_a_number_is_it_has_a_page(number: str, viewer: Client) -> None:
+    License.objects.filter(license_number="0310000001").update(license_number=number)
+    rows = ask(viewer, sort="number").tree.xpath("//main//tbody/tr/th/a")
+    assert len(rows) == len(KINDS)
+    [link] = [a for a in rows if not (a.text or "").startswith("03100000") or a.text == number]
+    assert link.text.strip()[:1] or not number.strip()
+    assert viewer.get(link.get("href")).context["license"].license_number == number
