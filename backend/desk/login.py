@@ -1,7 +1,9 @@
 """Nobody reads a page without having logged in."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -18,3 +20,15 @@ class LoginRequired(LoginRequiredMiddleware):
         if request.headers.get("HX-Request"):
             return HttpResponseClientRefresh()
         return super().handle_no_permission(request, view_func)
+
+
+def client_address(request: HttpRequest) -> str:
+    """Whose wrong passwords these are. Who connects is believed, and nobody else: but for the one proxy that
+    TRUSTED_PROXY names, which puts last into X-Forwarded-For who has connected to it."""
+    connected = str(request.META.get("REMOTE_ADDR", ""))
+    if connected and connected == settings.TRUSTED_PROXY:
+        try:
+            return str(ip_address(request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()))
+        except ValueError:  # it says nothing, or not an address
+            pass
+    return connected

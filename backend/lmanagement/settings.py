@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -163,6 +164,12 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_TEMPLATE = "desk/locked.html"
+AXES_CLIENT_IP_CALLABLE = "desk.login.client_address"
+TRUSTED_PROXY = env.str("TRUSTED_PROXY", default="").strip()
+try:
+    TRUSTED_PROXY = TRUSTED_PROXY and str(ip_address(TRUSTED_PROXY))
+except ValueError:
+    raise ImproperlyConfigured(f"TRUSTED_PROXY must be one address, like 127.0.0.1: {TRUSTED_PROXY!r}") from None
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False  # workers and commands need not say that it is there
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from axes.helpers import get_client_ip_address
 from django.contrib.auth.models import Group, Permission, User
 from django.core.checks import run_checks
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django import Settings
 
 from django_setup import BACKEND
 from ledger.engine import drain
@@ -199,6 +201,35 @@ def test_who_guesses_is_locked_out_and_nobody_else(person: User) -> None:
     assert client.post("/login/", {"username": "arjun", "password": PASSWORD}).status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("proxy", "connected", "forwarded", "counted"),
+    [
+        ("", "10.0.0.9", "1.2.3.4", "10.0.0.9"),  # never believed, unless somebody said so
+        ("127.0.0.1", "127.0.0.1", "1.2.3.4", "1.2.3.4"),
+        ("127.0.0.1", "127.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),  # the first is what a client made up
+        ("127.0.0.1", "127.0.0.1", "6.6.6.6,2001:DB8::1 ", "2001:db8::1"),
+        ("127.0.0.1", "10.0.0.9", "1.2.3.4", "10.0.0.9"),  # past the proxy
+        ("127.0.0.1", "127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1", "1.2.3.4, unknown", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1", "1.2.3.4,", "127.0.0.1"),
+        ("", "", "1.2.3.4", ""),  # a socket of this machine
+    ],
+)
+def test_whose_wrong_passwords_these_are(
+    proxy: str, connected: str, forwarded: str | None, counted: str, settings: Settings, rf: RequestFactory
+) -> None:
+    settings.TRUSTED_PROXY = proxy
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    assert get_client_ip_address(rf.get("/login/", REMOTE_ADDR=connected, headers=headers)) == counted
+
+
+def test_behind_a_proxy_each_client_is_locked_out_alone(person: User, settings: Settings) -> None:
+    settings.TRUSTED_PROXY = "127.0.0.1"
+    guesser, herself = (Client(headers={"X-Forwarded-For": address}) for address in ("9.9.9.9", "1.2.3.4"))
+    assert [try_password(guesser, f"guess {n}").status_code for n in range(5)] == [200] * 4 + [429]
+    assert try_password(herself, PASSWORD).status_code == 302
+
+
 def test_a_right_password_forgives_wrong_ones(person: User) -> None:
     client = Client()
     for _ in range(2):
@@ -267,6 +298,7 @@ def test_without_https_cookies_go_over_http_too() -> None:
     )
     assert outside(code, HTTPS="false").stdout == "False False 0\n"
     assert "HTTPS must be true or false" in outside(code, HTTPS="perhaps").stderr
+    assert "TRUSTED_PROXY must be one address" in outside(code, TRUSTED_PROXY="10.0.0.0/8").stderr
 
 
 def test_the_pages_do_not_start_without_a_key_of_the_installation() -> None:
