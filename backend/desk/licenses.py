@@ -103,8 +103,8 @@ class LicenseFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types
 
 
 def _stands_in(column: str, words: str) -> Func:
-    """Whether the words stand in a column of codes, in capitals or not. No index finds them, since they may stand anywhere;
-    byte by byte ("C") it is quick in every locale."""
+    """Whether the words stand in a column of codes, in capitals or not. No index finds what may stand anywhere; byte by
+    byte ("C") it is quick in every locale."""
     pattern = Value(f"%{connection.ops.prep_for_like_query(words)}%")
     return Func(
         F(column), pattern, template="(%(expressions)s)", arg_joiner=' COLLATE "C" ILIKE ', output_field=BooleanField()
