@@ -26,7 +26,7 @@ from license.queries import backend_of
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 0.03
-"""The shortest between two looks while nothing new is there: writers are under way."""
+"""The shortest between two looks while nothing new is there: writers are under way, or what is there is busy."""
 HANDED_SECONDS = 0.1
 """After many changes were handed over: a worker needs a moment."""
 QUIET_SECONDS = 0.25
@@ -66,15 +66,14 @@ class Relay:
     is_sleepy: bool = True
     is_to_end: bool = False
     clock: Callable[[], float] = time.monotonic  # not money: seconds
-    _tried: set[int] = field(default_factory=set)
-    """What was there when it last worked something off. What is left of that is busy, or being worked at."""
+    _seen: set[int] = field(default_factory=set)
+    """What was there when it last worked off a few. What is left of that is busy, or being worked at."""
     _oldest: int | None = None
     _oldest_since: float = 0  # not money: seconds
     """Since when it is the oldest, or was last worked at."""
     _broker_rests_until: float = 0  # not money: seconds
     _awake_until: float = 0  # not money: seconds
     _retries_at: float = 0  # not money: seconds
-    _retry_at: float = 0  # not money: seconds
     _wait_seconds: float = BUSY_SECONDS
     _is_asleep: bool = False
 
@@ -83,7 +82,7 @@ class Relay:
         no session of its own; so says `look`."""
         _check_session()
         queries.execute("relay_arrives")
-        self._tried.clear()
+        self._seen.clear()
         self._is_asleep = False
         self._wait_seconds = BUSY_SECONDS
         self._work()
@@ -95,18 +94,19 @@ class Relay:
             engine.recompute(engine.due_for_retry())
             self._retries_at = self.clock() + RETRY_SECONDS
         there = _newest()
-        if len(there) <= FEW and not there <= self._tried:
+        if not there <= self._seen:
             self._wait_seconds = BUSY_SECONDS
+        if 0 < len(there) <= FEW:
             engine.drain(batches=1)
-            self._tried, there = there, _newest()
-            if not there <= self._tried:
+            self._seen, there = there, _newest()
+            if not there <= self._seen:
                 return 0
-        if there and self._is_out_of_patience():
+        elif there and self._is_out_of_patience():
             self._work()
             if queries.column("oldest_change") != [self._oldest]:  # else it is busy, and says nothing of workers
                 self._broker_rests_until = self.clock() + BROKER_PAUSE_SECONDS
-        elif len(there) > FEW:
-            self._awake_until, self._wait_seconds = self.clock() + CALM_SECONDS, BUSY_SECONDS
+        elif there:
+            self._awake_until = self.clock() + CALM_SECONDS
             self._relay()
             return HANDED_SECONDS
         if self.is_sleepy and not there and self.clock() >= self._awake_until:

@@ -176,27 +176,38 @@ def test_without_a_broker_it_does_everything_itself_and_asks_again_later(hands: 
     assert hands.handed_over == 2
 
 
-def test_what_is_busy_is_tried_again_and_again_but_not_at_every_look(
-    hands: Hands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries, batches = [], module.engine._drain_batch
-    monkeypatch.setattr(module.engine, "_drain_batch", lambda *asked: tries.append(1) or batches(*asked))
-    monkeypatch.setattr(module.engine, "ATTEMPTS", 1)
+def test_what_is_busy_is_tried_again_less_and_less_often_and_keeps_nobody(hands: Hands) -> None:
     write()
     with session() as engine:
         engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
         waits = [hands.relay.look() for _ in range(6)]
-        assert len(tries) == 1
+        assert waits[0] == module.BUSY_SECONDS
         assert waits == sorted(waits)
         assert waits[-1] == module.QUIET_SECONDS
-        hands.now_seconds += module.PATIENCE_SECONDS + 0.1
-        hands.relay.look()
-        assert len(tries) > 1
         write(6, license_id=2)
         hands.relay.look()
         assert LicenseBalance.objects.get(pk=2).credit_cif == 6
         assert LicenseBalance.objects.get(pk=1).credit_cif == 1000
+    hands.relay.look()
+    assert_balances_follow_facts()
     assert hands.handed_over == 0
+
+
+def test_what_is_busy_among_many_is_tried_again_and_again_but_not_at_every_look(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.engine, "ATTEMPTS", 1)
+    write_many()
+    with session() as engine:
+        engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
+        for _ in range(2):
+            hands.relay.look()
+            hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+            hands.relay.look()
+        assert LicenseChange.objects.count() == module.FEW + 1
+        assert hands.handed_over == 2  # there may be a worker for all that
+    hands.relay.look()
+    assert LicenseChange.objects.exists()
     hands.now_seconds += module.PATIENCE_SECONDS + 0.1
     hands.relay.look()
     assert_balances_follow_facts()
