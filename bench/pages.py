@@ -7,6 +7,7 @@ A page is asked for as by a person who may see all of it, without the network: m
 import os
 import statistics
 import sys
+from collections.abc import Callable
 
 import world  # sets Django up
 
@@ -22,6 +23,7 @@ from ledger.models import BillOfEntry
 LICENSES = int(os.environ.get("LICENSES", "100000"))
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
 BATCH = 500
+EMPTY = "nothing but an empty page"
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     empty = f"/bills-of-entry/{BillOfEntry.objects.create(number='empty').pk}/"
     number = f"{LICENSES // 2 + 1:010}"
     pages = {
-        "nothing but an empty page": empty,
+        EMPTY: empty,
         "home": "/",
         "the list": "/licenses/",
         "its middle page": f"/licenses/?page={LICENSES // 100}",
@@ -62,14 +64,26 @@ def main() -> None:
         took = world.seconds(lambda: world.check(is_so=client.get(address).status_code == 200, what=address))
         return took * 1000
 
+    [(version,)] = world.rows("SELECT version()")
+    print(f"{version}\n{LICENSES} licenses of 8 items of 4 lines, {ROUNDS} rounds; median (lowest to highest)")
+    measure(load, pages)
+    print("while a tenth of the licenses have changes pending:")
+    world.run(
+        "INSERT INTO ledger_licensechange (license_id, source, operation) "
+        "SELECT id, 'bench', 'UPDATE' FROM license_license WHERE id %% 10 = 0",
+        (),
+    )
+    world.run("ANALYZE ledger_licensechange")
+    measure(load, {name: pages[name] for name in (EMPTY, "home", "the list", "one state: changes pending")})
+
+
+def measure(load: Callable[[str], float], pages: dict[str, str]) -> None:
+    """Ask for each page once a round, after each has been asked for once, and print what that took."""
     for address in pages.values():
         load(address)
     took_ms = take_turns({name: lambda address=address: load(address) for name, address in pages.items()}, ROUNDS)
-    [(version,)] = world.rows("SELECT version()")
-    print(f"{version}\n{LICENSES} licenses of 8 items of 4 lines, {ROUNDS} rounds; median (lowest to highest)")
-    base = took_ms["nothing but an empty page"]
     for name, values in took_ms.items():
-        times = ratios(values, base)
+        times = ratios(values, took_ms[EMPTY])
         print(
             f"{name:32} {statistics.median(times):5.1f} x ({min(times):.1f} to {max(times):.1f}), "
             f"{statistics.median(values):6.1f} ms"

@@ -81,3 +81,14 @@ def table(page: Page, column: int) -> list[str]:
 def is_too_wide(page: Page) -> bool:
     """Whether the page has to be pushed to and fro to be read."""
     return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name, and nothing more, has the focus, which can be seen all the way."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none", focused.inner_html()
+        if focused.evaluate("e => (e.ariaLabel ?? e.labels?.[0]?.firstChild.data ?? e.innerText).trim()") == name:
+            return
+    raise AssertionError(f"{name} is not reached")

@@ -11,9 +11,8 @@ from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
 from processes import relay
-from tests.acceptance.conftest import until
+from tests.acceptance.conftest import nothing_is_pending, until
 from tests.browser.conftest import NARROW, OpenWindow
-from tests.conftest import sql
 
 NUMBER = "0310000001"
 PAGE = f"/licenses/{NUMBER}/"
@@ -29,7 +28,7 @@ def engine(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> G
 
 
 @pytest.fixture(autouse=True)
-def license(database: None) -> License:
+def license(database: None) -> Generator[License]:
     """10,000.00, with forty items and as many old bills of entry of 1.00: a long page."""
     license = License.objects.create(license_number=NUMBER, license_date="2026-01-01")
     ExportItem.objects.create(license=license, cif_fc=10_000)
@@ -40,8 +39,9 @@ def license(database: None) -> License:
         BillOfEntryLine(bill_of_entry=bill, import_item=item, quantity=1, cif_fc=1)
         for bill, item in zip(bills, items, strict=True)
     )
-    until(lambda: sql("SELECT * FROM ledger_licensechange") == [], "the relay has worked it off")
-    return license
+    until(nothing_is_pending, "the relay has worked it off")
+    yield license
+    until(nothing_is_pending, "the relay has worked off what the test wrote")
 
 
 def debit(number: str, cif_fc: str, day: object = None) -> None:

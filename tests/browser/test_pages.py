@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from ledger.models import Allotment, BillOfEntry
 from license.models import License
-from tests.browser.conftest import NARROW, OpenWindow, is_too_wide, table
+from tests.browser.conftest import NARROW, OpenWindow, is_too_wide, tab_to, table
 from tests.web.conftest import KINDS
 
 PASSWORD = "a long one for 2026"  # noqa: S105
@@ -99,19 +99,6 @@ def test_the_list_by_keyboard(open_window: OpenWindow, desk: None) -> None:
     tab_to(page, "0310000008")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("License 0310000008")
-
-
-def tab_to(page: Page, name: str) -> None:
-    """Press Tab until what has this name, and nothing more, has the focus, which can be seen all the way."""
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        focused = page.locator(":focus")
-        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none", focused.inner_html()
-        if focused.evaluate(
-            "e => (e.ariaLabel ?? e.labels?.[0]?.firstChild.data ?? e.innerText).trim()"
-        ) == name:  # fmt: skip
-            return
-    raise AssertionError(f"{name} is not reached")
 
 
 def test_the_content_is_one_key_away(open_window: OpenWindow, desk: None) -> None:
