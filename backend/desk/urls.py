@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from desk import views
+from desk import documents, views
 
 
 class LicenseNumber:
@@ -23,7 +23,9 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("licenses/", views.licenses, name="licenses"),
     path("licenses/<number:number>/", views.license, name="license"),
+    path("bills-of-entry/", documents.bills_of_entry, name="bills_of_entry"),
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
+    path("allotments/", documents.allotments, name="allotments"),
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
     path("login/", LoginView.as_view(template_name="desk/login.html", redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -31,14 +31,19 @@ PAGES = {
     "home": MEMBERS,
     "licenses": MEMBERS,
     "license": MEMBERS,
+    "bills_of_entry": MEMBERS,
     "bill_of_entry": MEMBERS,
+    "allotments": MEMBERS,
     "allotment": MEMBERS,
     "login": dict.fromkeys(EVERYBODY, "home") | {"anonymous": SHOWN},
     "logout": dict.fromkeys(EVERYBODY, NOT_SO) | {"anonymous": LOGIN},  # only ever posted
 }
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
 ADDRESSES = {"license": ["0310000001"], "bill_of_entry": [1], "allotment": [1]}
-QUERIES = {"home": 11, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0}
+QUERIES = {
+    "home": 11, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0, "bills_of_entry": 9,
+    "allotments": 9,
+}  # fmt: skip
 """How many each page asks, those of session, user and permissions among them."""
 PASSWORD = "a long one for 2026"  # noqa: S105
 
