@@ -9,11 +9,25 @@ from typing import Any
 
 import django_filters as filters
 from django.db import connection
-from django.db.models import BooleanField, Count, F, Func, Q, QuerySet, Sum, Value
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Func,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Now, TruncDate
 
 from ledger.models import Quarantine
-from license.clock import business_date
+from license.clock import INDIA, business_date
 from license.formats import as_license_number
 from license.models import Company, License
 from reconcile.sql import queries
@@ -56,7 +70,18 @@ STATES: dict[str, tuple[str, Callable[[], Q]]] = {
 """By what the address says: what people read, and which licenses that are."""
 APART = ("pending", "quarantined")
 
+TODAY = TruncDate(Now(), tzinfo=INDIA)
+DAYS_LEFT = ExpressionWrapper(F("license_expiry_date") - TODAY, DurationField())
+NEVER = timedelta(days=10_000_000)
+
 SORTS = {
+    # whose expiry is nearest, then those that never expire, then the expired, the latest first
+    "due": Case(
+        When(license_expiry_date__gte=TODAY, then=DAYS_LEFT),
+        When(license_expiry_date=None, then=Value(NEVER)),
+        default=Value(NEVER) - DAYS_LEFT,
+        output_field=DurationField(),
+    ).asc(),
     "number": F("license_number").asc(),
     "-number": F("license_number").desc(),
     "expiry": F("license_expiry_date").asc(nulls_last=True),
@@ -69,7 +94,7 @@ SORTS = {
         for name in ("credit", "debited", "allotted", "balance")
     },
 }
-DEFAULT_SORT = "expiry"
+DEFAULT_SORT = "due"
 
 
 class LicenseFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types

@@ -1,11 +1,14 @@
 """Home and the list: searched, filtered, sorted, added up."""
 
 import re
+from datetime import datetime, time, timedelta
+from decimal import Decimal
 
 import pytest
 from django.test import Client
 
 from ledger.engine import drain
+from license.clock import business_date
 from license.models import License, Port
 from tests.web.conftest import KINDS, Kind, Shown, make, read
 
@@ -81,11 +84,18 @@ def test_sort(sort: str, column: int, last: str | None, viewer: Client) -> None:
         assert shown.tree.xpath("//th[@aria-sort]/@aria-sort") == ["descending" if prefix else "ascending"]
 
 
+def test_the_list_begins_with_what_expires_next_and_ends_with_what_has_long_expired(viewer: Client) -> None:
+    long_ago = License.objects.get(license_number="0310000001")
+    License.objects.filter(pk=long_ago.pk).update(license_expiry_date="2020-01-01")
+    dues = [key(row[2]) for row in ask(viewer).rows()]
+    today = datetime.combine(business_date(), time())
+    assert [due for due in dues if due and due >= today] == sorted(due for due in dues if due and due >= today)
+    assert dues[0] == today
+    assert dues[-3:] == [None, today - timedelta(days=1), datetime(2020, 1, 1)]  # noqa: DTZ001
+
+
 def key(cell: str) -> object:
     """By which a person would sort a cell; None for a dash."""
-    from datetime import datetime
-    from decimal import Decimal
-
     if cell == "–":
         return None
     if re.fullmatch(r"[0-9,]+\.[0-9]{2}", cell):
