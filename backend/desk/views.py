@@ -7,12 +7,14 @@ from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, totals, with_marks
-from desk.statement import statement
+from desk.lists import PAGE_SIZE
+from desk.statement import over_time, statement
 from ledger.explain import explain
 from ledger.models import Allotment, BillOfEntry
 from ledger.sql import queries as ledger
@@ -21,11 +23,10 @@ from license.models import License
 from reconcile import freshness
 from reconcile.report import last_run, title
 
-PAGE_SIZE = 50
 MAX_AGE = timedelta(seconds=60)
 """A change that is pending for longer is worth a warning."""
 
-Page = Callable[..., HttpResponse]
+Page = Callable[..., HttpResponseBase]
 
 
 def page(*permissions: str) -> Callable[[Page], Page]:
@@ -98,13 +99,15 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
         explained = explain(number)
     except License.DoesNotExist:
         raise Http404(f"There is no license {number}.") from None
+    entries = statement(explained)
     return render(
         request,
         "desk/license_live.html" if request.headers.get("HX-Request") else "desk/license.html",
         {
             "license": explained.license,
             "balance": explained,
-            "statement": statement(explained),
+            "statement": entries,
+            "over_time": over_time(entries, explained.today),
             "state": state,
             "now": timezone.now(),
             "turns": explained.license.license_expiry_date == explained.today,
