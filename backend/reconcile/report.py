@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import F, Q
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from license.clock import INDIA
@@ -72,7 +72,8 @@ class Report:
     run: ReconciliationRun
     since: ReconciliationRun | None
     """The night before it; what is new in this report has come since then."""
-    drift_count: int
+    causes: dict[str, int]
+    """How many differences have each cause, the most common first."""
     drift: Sequence[Drift]
     """What was not equal to its facts, but for flags that the last midnight turned: as many as were asked for."""
     sections: Sequence[Section]
@@ -83,6 +84,11 @@ class Report:
     """This run and those before it, oldest first."""
     failures: Sequence[str]
     """Its chunks that failed for good, in words."""
+
+    @property
+    def drift_count(self) -> int:
+        """How many differences there are in all."""
+        return sum(self.causes.values())
 
     @property
     def more_drift(self) -> int:
@@ -137,27 +143,41 @@ def last_run(business_date: date | None = None) -> ReconciliationRun | None:
 
 def gather(run: ReconciliationRun, at_most: int | None = None) -> Report:
     """The report of a run; of each list no more than the first `at_most`."""
-    drift = run.drift.exclude(cause=Cause.EXPIRY).order_by(*ORDER)
+    drift = drift_of(run)
     expiring = run.findings.filter(kind=FindingKind.EXPIRING)
     trend = ReconciliationRun.objects.filter(Q(pk=run.pk) | Q(finished_at__isnull=False), pk__lte=run.pk)
     return Report(
         run=run,
         since=night_before(run),
-        drift_count=drift.count(),
+        causes=dict(drift.order_by().values_list("cause").annotate(n=Count("pk")).order_by("-n", "cause")),
         drift=list(drift[:at_most]),
         sections=[_section(run, kind, at_most) for kind in FindingKind if run.finding_counts.get(kind)],
         expiring={
-            days: expiring.filter(expiry_date__lte=run.business_date + timedelta(days=days)).count()
-            for days in SOON_DAYS
+            int(days): count
+            for days, count in expiring.aggregate(
+                **{
+                    str(days): Count("pk", filter=Q(expiry_date__lte=run.business_date + timedelta(days=days)))
+                    for days in SOON_DAYS
+                }
+            ).items()
         },
         trend=list(trend.order_by("-pk")[:TREND_RUNS])[::-1],
         failures=failures(run) if run.status == RunStatus.INCOMPLETE else [],
     )
 
 
+def drift_of(run: ReconciliationRun) -> QuerySet[Drift]:
+    """What was not equal to its facts, but for flags that the last midnight turned, in the order of the report."""
+    return run.drift.exclude(cause=Cause.EXPIRY).order_by(*ORDER)
+
+
+def findings_of(run: ReconciliationRun, kind: FindingKind) -> QuerySet[Finding]:
+    """Its findings of a kind, in the order of the report."""
+    return run.findings.filter(kind=kind).order_by(*ORDERS.get(kind, ORDER))
+
+
 def _section(run: ReconciliationRun, kind: FindingKind, at_most: int | None) -> Section:
-    found = run.findings.filter(kind=kind).order_by(*ORDERS.get(kind, ORDER))
-    return Section(kind, run.finding_counts[kind], list(found[:at_most]))
+    return Section(kind, run.finding_counts[kind], list(findings_of(run, kind)[:at_most]))
 
 
 def failures(run: ReconciliationRun) -> list[str]:

@@ -1,9 +1,8 @@
 """The report of a run for other programs: JSON and CSV. All of it, nothing is left out."""
 
 import csv
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -71,24 +70,33 @@ def as_json(report: Report) -> str:
 def as_csv(report: Report) -> str:
     """A line for each difference (kind `drift`) and each finding. A text that a spreadsheet would take for a formula
     has an apostrophe before it."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_FIELDS, restval="")
-    writer.writeheader()
-    for row in _csv_rows(report):
-        writer.writerow({name: safe_cell(value) for name, value in row.items()})
-    return text.getvalue()
+    findings = (finding for section in report.sections for finding in section.findings)
+    return "".join(csv_lines(report.run, report.drift, findings))
 
 
-def _csv_rows(report: Report) -> Iterator[dict[str, Any]]:
-    same = {"business_date": report.run.business_date}
-    for row in report.drift:
+def csv_lines(run: ReconciliationRun, drift: Iterable[Drift], findings: Iterable[Finding]) -> Iterator[str]:
+    """The same line by line, for what is too much to be held."""
+    writer = csv.DictWriter(_Line(), CSV_FIELDS, restval="")
+    yield writer.writeheader()
+    for row in _csv_rows(run, drift, findings):
+        yield writer.writerow({name: safe_cell(value) for name, value in row.items()})
+
+
+class _Line:
+    """What is written to it is what `writerow` returns."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_rows(run: ReconciliationRun, drift: Iterable[Drift], findings: Iterable[Finding]) -> Iterator[dict[str, Any]]:
+    same = {"business_date": run.business_date}
+    for row in drift:
         yield same | {"kind": "drift"} | _of(row, DRIFT_FIELDS)
-    for section in report.sections:
-        for finding in section.findings:
-            said = {"words": words(finding, report.run.business_date)}
-            fields = _of(finding, FINDING_FIELDS)
-            del fields["details"]
-            yield same | {"kind": section.kind} | fields | said
+    for finding in findings:
+        fields = _of(finding, FINDING_FIELDS)
+        del fields["details"]
+        yield same | {"kind": finding.kind} | fields | {"words": words(finding, run.business_date)}
 
 
 def _of(row: ReconciliationRun | Drift | Finding, fields: tuple[str, ...]) -> dict[str, Any]:
