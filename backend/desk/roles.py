@@ -13,15 +13,17 @@ EVIDENCE = (
     "ledger.balancehistory", "ledger.quarantine", "reconcile.reconciliationrun", "reconcile.drift", "reconcile.finding",
 )  # fmt: skip
 """What tells whether a balance can be relied on, and how it came about."""
+RUN = "reconcile.reconciliationrun"
+"""To add one is to ask for it; the engine does the rest."""
 PEOPLE = ("auth.user", "auth.group")
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "viewer": {"view": (*FACTS, *BALANCES)},
-    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": FACTS, "change": FACTS},
+    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": (*FACTS, RUN), "change": FACTS},
     "auditor": {"view": (*FACTS, *BALANCES, *EVIDENCE)},
     "administrator": {
         "view": (*FACTS, *BALANCES, *EVIDENCE, *PEOPLE),
-        "add": (*FACTS, *PEOPLE),
+        "add": (*FACTS, RUN, *PEOPLE),
         "change": (*FACTS, *PEOPLE),
         "delete": (*FACTS, *PEOPLE),
     },

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from desk import documents, views
+from desk import documents, night, views
 
 
 class LicenseNumber:
@@ -27,6 +27,12 @@ urlpatterns = [
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
     path("allotments/", documents.allotments, name="allotments"),
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
+    path("reconciliation/", night.runs, name="runs"),
+    path("reconciliation/run-now/", night.run_now, name="run_now"),
+    path("reconciliation/<int:pk>/", night.run, name="run"),
+    path("reconciliation/<int:pk>/drift/", night.drift, name="drift"),
+    path("reconciliation/<int:pk>/findings/<str:kind>/", night.findings, name="findings"),
+    path("reconciliation/<int:pk>/report.<str:form>", night.report_file, name="report_file"),
     path("login/", LoginView.as_view(template_name="desk/login.html", redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

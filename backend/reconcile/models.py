@@ -48,7 +48,7 @@ class ReconciliationRun(models.Model):
     mailed_at = models.DateTimeField(null=True)
 
     class Meta:
-        default_permissions = ("view",)
+        default_permissions = ("view", "add")
         constraints = [
             models.UniqueConstraint(
                 fields=["business_date"], condition=Q(trigger="night"), name="reconcile_one_night_a_day"

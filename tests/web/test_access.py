@@ -14,11 +14,14 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from django_setup import BACKEND
 from ledger.engine import drain
+from license.clock import business_date
 from license.models import License, Port
+from reconcile.models import ReconciliationRun
 from tests.conftest import sql
 from tests.web.conftest import Kind, LogIn, make, read
 
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("database")
 LOGIN, REFUSED, SHOWN, NOT_SO = "login", 403, 200, 405
 EVERYBODY = ("", "viewer", "operator", "auditor", "administrator")
 MEMBERS = dict.fromkeys(EVERYBODY[1:], SHOWN) | {"": REFUSED, "anonymous": LOGIN}
+WATCHERS = MEMBERS | {"viewer": REFUSED}
 PAGES = {
     "home": MEMBERS,
     "licenses": MEMBERS,
@@ -35,11 +39,20 @@ PAGES = {
     "bill_of_entry": MEMBERS,
     "allotments": MEMBERS,
     "allotment": MEMBERS,
+    "runs": WATCHERS,
+    "run": WATCHERS,
+    "drift": WATCHERS,
+    "findings": WATCHERS,
+    "report_file": WATCHERS,
+    "run_now": WATCHERS | {"auditor": REFUSED},
     "login": dict.fromkeys(EVERYBODY, "home") | {"anonymous": SHOWN},
     "logout": dict.fromkeys(EVERYBODY, NOT_SO) | {"anonymous": LOGIN},  # only ever posted
 }
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
-ADDRESSES = {"license": ["0310000001"], "bill_of_entry": [1], "allotment": [1]}
+ADDRESSES = {
+    "license": ["0310000001"], "bill_of_entry": [1], "allotment": [1], "run": [1], "drift": [1],
+    "findings": [1, "overdrawn"], "report_file": [1, "csv"],
+}  # fmt: skip
 QUERIES = {
     "home": 11, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0, "bills_of_entry": 9,
     "allotments": 9,
@@ -52,6 +65,7 @@ PASSWORD = "a long one for 2026"  # noqa: S105
 def license() -> License:
     license = make("0310000001", Kind("active"), Port.objects.create(code="INNSA1"))
     drain()
+    ReconciliationRun.objects.create(business_date=business_date(), status="complete", finished_at=timezone.now())
     return license
 
 
@@ -149,7 +163,7 @@ def test_what_is_refused_says_whom_to_ask(log_in: LogIn) -> None:
 
 
 def test_pages_are_read_and_not_written(viewer: Client) -> None:
-    for page in ("/", "/licenses/", "/licenses/1/", "/bills-of-entry/1/", "/allotments/1/"):
+    for page in ("/", "/licenses/", "/licenses/1/", "/bills-of-entry/1/", "/allotments/1/", "/reconciliation/1/drift/"):
         assert viewer.post(page).status_code == 405
 
 
