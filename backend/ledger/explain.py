@@ -44,9 +44,13 @@ class ItemExplanation:
 
     serial_number: int
     description: str
+    hs_code: str | None
+    unit: str
     quantity: Decimal
     debited_quantity: Decimal
+    debited_value: Decimal
     allotted_quantity: Decimal
+    allotted_value: Decimal
     available_quantity: Decimal
     overdrawn_quantity: Decimal
     available_value: Decimal

@@ -4,9 +4,12 @@ SELECT
     ruled.*,
     item.serial_number,
     item.description,
+    hs_code.code AS hs_code,
+    item.unit,
     item.quantity
 FROM (
     /* include expected.sql */
 ) AS ruled
 LEFT JOIN license_importitem AS item ON item.id = ruled.import_item_id
+LEFT JOIN license_hscode AS hs_code ON hs_code.id = item.hs_code_id
 ORDER BY item.serial_number
