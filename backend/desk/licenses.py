@@ -97,6 +97,11 @@ SORTS = {
 DEFAULT_SORT = "due"
 
 
+def in_order(licenses: QuerySet[License], sort: str | None) -> QuerySet[License]:
+    """By one of SORTS, or else as the list is at first."""
+    return licenses.order_by(SORTS.get(sort or DEFAULT_SORT, SORTS[DEFAULT_SORT]), "license_number")
+
+
 class LicenseFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types
     """What the address of the list may say. An answer that makes no sense filters nothing, and the form says so."""
 
@@ -160,10 +165,11 @@ def with_marks(licenses: list[License]) -> list[tuple[License, list[tuple[str, s
     ids = [license.pk for license in licenses]
     pending = set(queries.column("pending_of_licenses", license_ids=ids))
     quarantined = set(Quarantine.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    return [(license, list(_marks(license, pending, quarantined))) for license in licenses]
+    return [(license, list(marks(license, pending, quarantined))) for license in licenses]
 
 
-def _marks(license: License, pending: set[int], quarantined: set[int]) -> Iterator[tuple[str, str]]:
+def marks(license: License, pending: set[int], quarantined: set[int]) -> Iterator[tuple[str, str]]:
+    """Kind and words of each mark of a license, where these licenses are pending and in quarantine."""
     balance = getattr(license, "balance", None)
     if license.pk in quarantined:
         yield "bad", "in quarantine"

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from desk import documents, night, views
+from desk import documents, files, night, views
 
 
 class LicenseNumber:
@@ -22,7 +22,19 @@ register_converter(LicenseNumber, "number")
 urlpatterns = [
     path("", views.home, name="home"),
     path("licenses/", views.licenses, name="licenses"),
+    path("licenses.csv", files.licenses_csv, name="licenses_csv"),
+    path("licenses.xlsx", files.licenses_xlsx, name="licenses_xlsx"),
+    *(
+        path(
+            f"licenses/<number:number>/balance-sheet.{kind}", files.balance_sheet, {"kind": kind}, f"balance_sheet_{kind}"
+        )
+        for kind in ("pdf", "xlsx")
+    ),
     path("licenses/<number:number>/", views.license, name="license"),
+    *(
+        path(f"balance-sheets.{kind}", files.balance_sheets, {"kind": kind}, f"balance_sheets_{kind}")
+        for kind in ("pdf", "xlsx")
+    ),
     path("bills-of-entry/", documents.bills_of_entry, name="bills_of_entry"),
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
     path("allotments/", documents.allotments, name="allotments"),

@@ -12,7 +12,8 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, totals, with_marks
+from desk.balance_sheet import MAX_SHEETS
+from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, in_order, totals, with_marks
 from desk.lists import PAGE_SIZE
 from desk.statement import over_time, statement
 from ledger.explain import explain
@@ -62,12 +63,11 @@ def licenses(request: HttpRequest) -> HttpResponse:
     found = LicenseFilter(request.GET, queryset=License.objects.all())
     sums = totals(found.qs)
     sort = request.GET.get("sort", DEFAULT_SORT)
-    order = (SORTS.get(sort, SORTS[DEFAULT_SORT]), "license_number")
-    pages = Paginator(found.qs.order_by(*order).values("pk"), PAGE_SIZE)
+    pages = Paginator(in_order(found.qs, sort).values("pk"), PAGE_SIZE)
     pages.count = sum(total.licenses for total in sums)  # asked for already
     this = pages.get_page(request.GET.get("page"))
     # all that is shown of them is read when it is known which fifty they are
-    shown = all_licenses().filter(pk__in=this.object_list).order_by(*order)
+    shown = in_order(all_licenses().filter(pk__in=this.object_list), sort)
     return render(
         request,
         "desk/licenses.html",
@@ -79,6 +79,7 @@ def licenses(request: HttpRequest) -> HttpResponse:
             "licenses": with_marks(list(shown)),
             "sort": sort if sort in SORTS else DEFAULT_SORT,
             "today": business_date(),
+            "most_sheets": MAX_SHEETS,
         },
     )
 

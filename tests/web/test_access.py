@@ -31,6 +31,10 @@ LOGIN, REFUSED, SHOWN, NOT_SO = "login", 403, 200, 405
 EVERYBODY = ("", "viewer", "operator", "auditor", "administrator")
 MEMBERS = dict.fromkeys(EVERYBODY[1:], SHOWN) | {"": REFUSED, "anonymous": LOGIN}
 WATCHERS = MEMBERS | {"viewer": REFUSED}
+FILES = (
+    "licenses_csv", "licenses_xlsx", "balance_sheet_pdf", "balance_sheet_xlsx", "balance_sheets_pdf",
+    "balance_sheets_xlsx",
+)  # fmt: skip
 PAGES = {
     "home": MEMBERS,
     "licenses": MEMBERS,
@@ -45,13 +49,15 @@ PAGES = {
     "findings": WATCHERS,
     "report_file": WATCHERS,
     "run_now": WATCHERS | {"auditor": REFUSED},
+    **dict.fromkeys(FILES, MEMBERS),
     "login": dict.fromkeys(EVERYBODY, "home") | {"anonymous": SHOWN},
     "logout": dict.fromkeys(EVERYBODY, NOT_SO) | {"anonymous": LOGIN},  # only ever posted
 }
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
 ADDRESSES = {
-    "license": ["0310000001"], "bill_of_entry": [1], "allotment": [1], "run": [1], "drift": [1],
-    "findings": [1, "overdrawn"], "report_file": [1, "csv"],
+    **{name: ["0310000001"] for name in ("license", "balance_sheet_pdf", "balance_sheet_xlsx")},
+    "bill_of_entry": [1], "allotment": [1], "run": [1], "drift": [1], "findings": [1, "overdrawn"],
+    "report_file": [1, "csv"],
 }  # fmt: skip
 QUERIES = {
     "home": 11, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0, "bills_of_entry": 9,
@@ -86,6 +92,7 @@ def test_the_table_has_every_page() -> None:
 def test_who_may_see_which_page(page: str, role: str, log_in: LogIn, license: License) -> None:
     address = reverse(page, args=ADDRESSES.get(page))
     response = log_in(role).get(address)
+    response.close()
     wanted = PAGES[page][role]
     if wanted == LOGIN:
         assert (response.status_code, response.url) == (302, f"{reverse('login')}?next={address}")
