@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from desk import documents, files, night, views
+from desk import documents, files, items, night, views
 
 
 class LicenseNumber:
@@ -35,6 +35,8 @@ urlpatterns = [
         path(f"balance-sheets.{kind}", files.balance_sheets, {"kind": kind}, f"balance_sheets_{kind}")
         for kind in ("pdf", "xlsx")
     ),
+    path("items/", items.items, name="items"),
+    path("items.xlsx", items.items_xlsx, name="items_xlsx"),
     path("bills-of-entry/", documents.bills_of_entry, name="bills_of_entry"),
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
     path("allotments/", documents.allotments, name="allotments"),

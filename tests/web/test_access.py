@@ -43,6 +43,7 @@ PAGES = {
     "bill_of_entry": MEMBERS,
     "allotments": MEMBERS,
     "allotment": MEMBERS,
+    "items": MEMBERS,
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
