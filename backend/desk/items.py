@@ -154,7 +154,7 @@ def in_turn(ids: Sequence[int]) -> list[License]:
     return [found[pk] for pk in ids]
 
 
-@page("license.view_license", "ledger.view_licensebalance", "ledger.view_importitembalance")
+@page("license.view_license", "ledger.view_licensebalance")
 def items(request: HttpRequest) -> HttpResponseBase:
     """The table, a page of licenses at a time; its columns and its foot are of all that were found."""
     asked = Asked(request.GET or None)
