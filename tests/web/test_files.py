@@ -12,11 +12,13 @@ import openpyxl
 import pypdf
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from desk import files
+from desk.licenses import Totals, totals
 from desk.statement import statement
 from ledger.engine import drain
 from ledger.explain import explain
@@ -119,6 +121,18 @@ def test_totals_by_currency_are_those_of_the_list(viewer: Client) -> None:
             [f"All {licenses}", "", "", currency, *(indian(as_decimal(amount)) for amount in amounts), ""]
             for currency, licenses, *amounts in sheet[1:]
         ] == shown
+
+
+def test_a_workbook_is_of_one_moment(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def totals_after_a_write(licenses: QuerySet[License]) -> list[Totals]:
+        with closing(connection.copy()) as other, other.cursor() as cursor:
+            cursor.execute("INSERT INTO license_license (license_number, license_date) VALUES ('1', '2026-01-01')")
+        return totals(licenses)
+
+    monkeypatch.setattr(files, "totals", totals_after_a_write)
+    book = workbook(viewer.get("/licenses.xlsx"))
+    assert License.objects.count() == len(KINDS) + 1
+    assert sum(row[1] for row in book["Totals"][1:]) == len(book["Licenses"][1:]) == len(KINDS)
 
 
 def test_a_workbook_says_what_it_was_asked_for(viewer: Client) -> None:
