@@ -24,17 +24,11 @@ urlpatterns = [
     path("licenses/", views.licenses, name="licenses"),
     path("licenses.csv", files.licenses_csv, name="licenses_csv"),
     path("licenses.xlsx", files.licenses_xlsx, name="licenses_xlsx"),
-    *(
-        path(
-            f"licenses/<number:number>/balance-sheet.{kind}", files.balance_sheet, {"kind": kind}, f"balance_sheet_{kind}"
-        )
-        for kind in ("pdf", "xlsx")
-    ),
+    path("licenses/<number:number>/balance-sheet.pdf", files.balance_sheet, {"kind": "pdf"}, "balance_sheet_pdf"),
+    path("licenses/<number:number>/balance-sheet.xlsx", files.balance_sheet, {"kind": "xlsx"}, "balance_sheet_xlsx"),
     path("licenses/<number:number>/", views.license, name="license"),
-    *(
-        path(f"balance-sheets.{kind}", files.balance_sheets, {"kind": kind}, f"balance_sheets_{kind}")
-        for kind in ("pdf", "xlsx")
-    ),
+    path("balance-sheets.pdf", files.balance_sheets, {"kind": "pdf"}, "balance_sheets_pdf"),
+    path("balance-sheets.xlsx", files.balance_sheets, {"kind": "xlsx"}, "balance_sheets_xlsx"),
     path("items/", items.items, name="items"),
     path("items.xlsx", items.items_xlsx, name="items_xlsx"),
     path("bills-of-entry/", documents.bills_of_entry, name="bills_of_entry"),

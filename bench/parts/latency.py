@@ -182,7 +182,6 @@ def main() -> None:
         make_world(session, size["licenses"])
         bench = Bench(session, size["licenses"], size["seconds"] * size["rounds"] * len(RELAYS))
         at_rates(record, bench, rates, size)
-        of_a_drain(record, bench)
         by_relays(record, bench, size)
         of_a_drain(record, session)
         record.notes.append(
