@@ -28,8 +28,8 @@ help:
 	    'make lint     the linters and the type checker' \
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
 	    'make history  what a row of history costs the engine' \
-    'make pages    what each page takes with LICENSES=100000 licenses' \
-    'make screenshots  docs/screenshots/ anew, by a real browser' \
+	    'make pages    what each page takes with LICENSES=100000 licenses' \
+	    'make screenshots  docs/screenshots/ anew, by a real browser' \
 	    'make lock     requirements*.txt from requirements*.in; ARGS=--upgrade takes newer versions' \
 	    'make setup    .venv/, which the others make when it is missing; PYTHON=python3.12 chooses the Python' \
 	    'make clean    deletes .venv/, .local/ with its databases, and caches'

@@ -2,20 +2,15 @@
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from desk import documents, files, items, night, views
 
 
-class LicenseNumber:
+class LicenseNumber(StringConverter):
     """Any text, none too: whatever the column holds has an address."""
 
     regex = r"[\s\S]*"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
 
 
 register_converter(LicenseNumber, "number")

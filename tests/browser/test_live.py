@@ -16,7 +16,7 @@ from tests.browser.conftest import NARROW, OpenWindow
 
 NUMBER = "0310000001"
 PAGE = f"/licenses/{NUMBER}/"
-SECONDS = 3
+SECONDS = 5
 """A change is seen within a second, on a machine that is not busy."""
 
 
