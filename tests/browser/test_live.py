@@ -149,7 +149,7 @@ def test_what_is_new_is_marked_for_a_moment(motion: str, timing: str, open_windo
         """() => {
             window.marked = {};
             addEventListener("animationstart", ({ target }) => {
-                const words = (target.closest(".asof, [role=status]") ? "not news: " : "") + target.innerText.trim();
+                const words = (target.closest(".asof, [role=status]") ? "not news: " : "") + target.textContent.trim();
                 marked[words] = getComputedStyle(target).animationTimingFunction;
             });
         }"""

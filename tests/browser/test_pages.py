@@ -21,6 +21,10 @@ PAGES = {
     "what cannot be asked": lambda: "/licenses/?state=everything",
     "license": lambda: "/licenses/0310000008/",
     "quarantined license": lambda: "/licenses/0310000012/",
+    "items": lambda: "/items/",
+    "bills of entry": lambda: "/bills-of-entry/",
+    "allotments": lambda: "/allotments/",
+    "reconciliation": lambda: "/reconciliation/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",
     "allotment": lambda: f"/allotments/{Allotment.objects.first().pk}/",
 }
