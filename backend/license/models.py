@@ -147,7 +147,7 @@ class License(models.Model):
     modified_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta:
-        # in which order the list of licenses shows them first
+        # one order of the list of licenses, and what expires soon
         indexes = [models.Index(fields=["license_expiry_date", "license_number"], name="license_license_by_expiry")]
         constraints = [
             one_of("purchase_status", PurchaseStatus.values),
