@@ -67,7 +67,7 @@ def licenses(request: HttpRequest) -> HttpResponse:
     pages.count = sum(total.licenses for total in sums)  # asked for already
     this = pages.get_page(request.GET.get("page"))
     # all that is shown of them is read when it is known which fifty they are
-    shown = in_order(all_licenses().filter(pk__in=this.object_list), sort)
+    shown = in_order(all_licenses().filter(pk__in=this.object_list), sort)  # type: ignore[misc]  # a slice of a query
     return render(
         request,
         "desk/licenses.html",
