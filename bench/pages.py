@@ -53,6 +53,9 @@ def main() -> None:
         "search: a seventh of all": "/licenses/?q=surat",
         "search: nothing": "/licenses/?q=nothing+like+that",
         "a license": f"/licenses/{number}/",
+        "items of a norm": "/items/?norm=E1",
+        "allotments": "/allotments/",
+        "bills of entry": "/bills-of-entry/",
     }
     settings.ALLOWED_HOSTS = ["testserver"]
     auditor = User.objects.create_user("bench")
