@@ -1,7 +1,7 @@
 // A page that asks for news by itself. What is new is put into the page as it stands, so that focus, scrolling and what is
 // folded stay, and is marked for a moment; how fresh the page is, or that nobody answers, is said.
 const callbacks = Idiomorph.defaults.callbacks;
-const mark = (node) => node.closest(".asof, [role=status]") ?? node.classList.add("changed");
+const mark = (node) => node.closest(".asof, [role=status], svg") ?? node.classList.add("changed");
 callbacks.beforeNodeMorphed = (old, now) => {
   if (old.nodeType === Node.TEXT_NODE && old.data.trim() !== now.data.trim()) mark(old.parentElement);
 };
