@@ -83,18 +83,18 @@ def test_every_run_is_listed_the_newest_first(auditor: Client, licenses: None) -
     tamper("UPDATE ledger_licensebalance SET balance_cif = 1 WHERE license_id <= 2")
     run()
     sql("UPDATE reconcile_reconciliationrun SET started_at = '2026-11-22T18:30:00Z', finished_at = "
-        "'2026-11-22T18:30:12.345Z', licenses_checked = 100000 WHERE id = 2")  # fmt: skip
+        "'2026-11-22T18:30:12.345Z', licenses_checked = 100000, licenses_repaired = 1 WHERE id = 2")  # fmt: skip
     sql("UPDATE reconcile_reconciliationrun SET status = 'incomplete' WHERE id = 1")
     shown = read(auditor.get(LIST))
     today = f"{business_date():%d %b %Y}"
     rows = shown.rows()
-    assert rows[0] == [today, "00:00:00", "by hand", "12.3 s", "1,00,000", "2", "2", "0", "complete"]
+    assert rows[0] == [today, "00:00:00", "by hand", "12.3 s", "1,00,000", "2", "1", "0", "complete"]
     assert (rows[1][0], rows[1][2], rows[1][4:]) == (today, "the night", ["5", "0", "0", "0", "incomplete"])
     assert [a.get("href") for a in shown.tree.xpath("//tbody//a")] == ["/reconciliation/2/", "/reconciliation/1/"]
     # the oldest of the chart stands to the left; its numbers are in the table
     bars = shown.texts("//*[@role='img']//*[local-name()='title']")
     assert [re.findall(r"[0-9]+ [cdr][a-z]+ed", bar) for bar in bars] == [
-        ["5 checked", "0 drifted", "0 repaired"], ["100000 checked", "2 drifted", "2 repaired"]
+        ["5 checked", "0 drifted", "0 repaired"], ["100000 checked", "2 drifted", "1 repaired"]
     ]  # fmt: skip
 
 
