@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from playwright.sync_api import Page, expect
 
 from ledger.models import Allotment, BillOfEntry
 from license.models import License
+from reconcile import night
+from reconcile.models import ReconciliationRun, RunTrigger
 from tests.browser.conftest import NARROW, OpenWindow, is_too_wide, tab_to, table
+from tests.conftest import sql
 from tests.web.conftest import KINDS
 
 PASSWORD = "a long one for 2026"  # noqa: S105
@@ -23,12 +27,23 @@ PAGES = {
     "quarantined license": lambda: "/licenses/0310000012/",
     "items": lambda: "/items/",
     "bills of entry": lambda: "/bills-of-entry/",
-    "allotments": lambda: "/allotments/",
-    "reconciliation": lambda: "/reconciliation/",
+    "allotments": lambda: "/allotments/?state=open",
+    "runs": lambda: "/reconciliation/",
+    "run": lambda: f"/reconciliation/{a_run().pk}/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",
     "allotment": lambda: f"/allotments/{Allotment.objects.first().pk}/",
 }
 """Where each is, when the desk has been made."""
+
+
+def a_run() -> ReconciliationRun:
+    """One that found drift, and something of other kinds."""
+    with transaction.atomic():
+        sql("SET LOCAL ledger.engine = 'on'")
+        sql("UPDATE ledger_licensebalance SET balance_cif = balance_cif + 1 WHERE license_id <= 2")
+    run = night.start(RunTrigger.MANUAL)
+    night.work(run)
+    return run
 
 
 def log_in_as(page: Page, name: str, password: str) -> None:
@@ -115,6 +130,21 @@ def test_the_content_is_one_key_away(open_window: OpenWindow, desk: None) -> Non
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.locator("form.filter").get_by_label("Search")).to_be_focused()
+
+
+# ── A run that is wanted now ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_from_the_button_to_the_report(open_window: OpenWindow, desk: None) -> None:
+    page = open_window("operator")
+    page.goto("/reconciliation/")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("status")).to_contain_text("A worker has been asked.")
+    run = night.start(RunTrigger.MANUAL)  # as a worker does
+    page.wait_for_url(f"**/reconciliation/{run.pk}/")
+    expect(page.locator("#live")).to_contain_text("0 of 12 licenses checked")
+    night.work(run)
+    expect(page.get_by_text("12 licenses checked,")).to_be_visible()
 
 
 # ── Every page ────────────────────────────────────────────────────────────────────────────────────────────────────────
