@@ -281,7 +281,7 @@ def test_a_balance_sheet_says_what_explain_says(license: License, viewer: Client
         assert item.description in shown[0]
         for quantity in (item.quantity, item.available_quantity, item.debited_quantity):
             assert indian(quantity, 3) in shown[0] or not quantity
-        assert indian(item.available_value) in shown[0]
+        assert f"{indian(item.available_quantity, 3)} {indian(item.available_value)}" in shown[0]
         assert item.rule[1:] in shown[0]
     assert "overdrawn 233.33" in shown[0]
     assert "HS 11010000, KGS" in shown[0]

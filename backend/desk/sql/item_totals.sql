@@ -9,10 +9,11 @@ FROM (
     FROM cell
     GROUP BY item_name_id, unit
     UNION ALL
-    SELECT item_name_id, NULL, license.currency, NULL, sum(value)
-    FROM (SELECT license_id, item_name_id, max(value) AS value FROM cell GROUP BY license_id, item_name_id) AS once
-    JOIN license_license AS license ON license.id = once.license_id
-    GROUP BY item_name_id, license.currency
+    SELECT item_name_id, NULL, currency, NULL, sum(value)
+    FROM (
+        SELECT item_name_id, currency, max(value) AS value FROM cell GROUP BY license_id, item_name_id, currency
+    ) AS once
+    GROUP BY item_name_id, currency
 ) AS total
 JOIN license_itemname AS name ON name.id = total.item_name_id
 ORDER BY name.name, name.id, total.unit, total.currency
