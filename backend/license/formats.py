@@ -15,6 +15,11 @@ def indian(number: Decimal, places: int = 2) -> str:
     return ("-" if number < 0 else "") + ",".join(groups) + point + fraction
 
 
+def quantity(number: Decimal) -> str:
+    """1,000.5: without the zeros at the end."""
+    return indian(number, 3).rstrip("0").rstrip(".")
+
+
 def grouped(text: str) -> str:
     """A number that PostgreSQL wrote, grouped the Indian way with the places that it has; other text as it is."""
     if not re.fullmatch(r"-?[0-9]+\.[0-9]+", text, re.ASCII):

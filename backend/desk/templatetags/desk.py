@@ -21,7 +21,7 @@ def money(number: Decimal | str | None) -> str:
 @register.filter
 def quantity(number: Decimal | None) -> str:
     """1,000.5: without the zeros at the end."""
-    return "–" if number is None else formats.indian(number, 3).rstrip("0").rstrip(".")
+    return "–" if number is None else formats.quantity(number)
 
 
 @register.filter

@@ -1,0 +1,98 @@
+"""What a write would overdraw, told before it is committed: the positions of the licenses that it touches, by the one
+definition of the rules, before and after.
+
+It warns, and guards nothing: two people who write at the same time do not see each other's entries.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ledger.fields import CurrentTransactionId
+from ledger.models import LicenseChange
+from ledger.sql import queries
+from license.formats import indian, quantity
+from license.models import License
+
+Key = tuple[object, ...]
+Positions = dict[int, dict[Key, "Position"]]
+"""By license, then by what can be overdrawn of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What the rules leave of one thing that can be overdrawn: a balance, the quantity or the own value of an item, the
+    pool of a restriction. Below zero it is overdrawn."""
+
+    name: str
+    unit: str
+    """The currency and a space; nothing, where it is a quantity."""
+    left: Decimal
+
+    def overdraws_more_than(self, before: "Position | None") -> str:
+        """In a sentence, with the numbers; empty if it does not."""
+        if self.left >= 0 or (before and self.left >= before.left):
+            return ""
+        if before is None:
+            return f"{self.name}: it would be overdrawn by {self.unit}{self._shown(-self.left)}."
+        was = f"{self.unit}{self._shown(abs(before.left))}"
+        return (
+            f"{self.name} {was if before.left >= 0 else f'overdrawn by {was} already'}, this entry takes "
+            f"{self._shown(before.left - self.left)} more: it would be overdrawn by {self._shown(-self.left)}."
+        )
+
+    def _shown(self, number: Decimal) -> str:
+        return indian(number) if self.unit else quantity(number)
+
+
+def touched_licenses() -> list[int]:
+    """The licenses whose balances depend on what this transaction has written so far."""
+    changes = LicenseChange.objects.filter(transaction_id=CurrentTransactionId()).values_list("pk", flat=True)
+    return sorted({license_id for _, license_id in queries.rows("resolve_changes", change_ids=list(changes))})
+
+
+def positions(license_ids: Iterable[int]) -> Positions:
+    """Of these licenses, as this transaction sees them; nothing of one that does not exist."""
+    ids = list(license_ids)
+    found: Positions = {license_id: {} for license_id in ids}
+    licenses = License.objects.in_bulk(ids)
+    rows = defaultdict(list)
+    for row in queries.dicts("explain_license", license_ids=ids, today=None):
+        rows[row["license_id"]].append(row)
+    for license_id, of_license in rows.items():
+        found[license_id] = dict(_positions(licenses[license_id], of_license))
+    return found
+
+
+def _positions(license: License, rows: list[dict[str, Any]]) -> Iterator[tuple[Key, Position]]:
+    name, unit = f"License {license.license_number}", f"{license.currency} "
+    yield (), Position(f"{name}: balance", unit, rows[0]["balance_cif"] - rows[0]["overdrawn_cif"])
+    pools = defaultdict(list)
+    for row in rows:
+        item, serial_number = row["import_item_id"], row["serial_number"]
+        if item is None:
+            continue
+        left = row["available_quantity"] - row["overdrawn_quantity"]
+        yield (item, "quantity"), Position(f"{name}, item {serial_number}: quantity", "", left)
+        if row["value_rule"] == "own value":
+            yield (item, "value"), Position(f"{name}, item {serial_number}: value", unit, row["own_value"])
+        elif row["value_rule"] == "restricted":
+            pools[row["pool_norm"], row["pool_percentage"]].append(row)
+        # by the other rules the value is the balance
+    for (norm, percentage), sharing in pools.items():
+        by = f"norm {norm}" if norm else "condition sheet"
+        serial_numbers = ", ".join(str(row["serial_number"]) for row in sharing)
+        pool = f"{name}, items {serial_numbers}: pool of {percentage.normalize():f} % by {by}"
+        yield (norm, percentage), Position(pool, unit, sharing[0]["own_value"])
+
+
+def newly_overdrawn(before: Mapping[int, Mapping[Key, Position]], after: Positions) -> list[str]:
+    """A sentence for each thing that is overdrawn after, and was not before, or by less."""
+    return [
+        sentence
+        for license_id, of_license in after.items()
+        for key, position in of_license.items()
+        if (sentence := position.overdraws_more_than(before[license_id].get(key)))
+    ]
