@@ -95,7 +95,11 @@ class MatchRule(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["item_name", "words", "hs_prefix"], name="license_matchrule_once"),
-            models.CheckConstraint(condition=~Q(words="") | ~Q(hs_prefix=""), name="license_matchrule_says_something"),
+            models.CheckConstraint(
+                condition=~Q(words="") | ~Q(hs_prefix=""),
+                name="license_matchrule_says_something",
+                violation_error_message="A rule says something: words, the beginning of an HS code, or both.",
+            ),
             models.CheckConstraint(
                 condition=Q(hs_prefix__regex=r"^[0-9]*$"), name="license_matchrule_hs_prefix_digits"
             ),
