@@ -14,6 +14,10 @@ class LoginRequired(LoginRequiredMiddleware):
     """Leads to the login. A page that refreshes itself is loaded anew, which leads there as a whole: followed by htmx,
     the login would stand within the page."""
 
+    def get_login_url(self, view_func: Callable[..., HttpResponseBase]) -> str:  # noqa: ARG002
+        """There is one; Django's admin would have another."""
+        return settings.LOGIN_URL
+
     def handle_no_permission(  # type: ignore[override]  # for htmx this is a redirect
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponse:

@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
 from desk import documents, files, items, night, views
+from desk.entry import site
 
 
 class LicenseNumber(StringConverter):
@@ -36,6 +37,7 @@ urlpatterns = [
     path("reconciliation/<int:pk>/drift/", night.drift, name="drift"),
     path("reconciliation/<int:pk>/findings/<str:kind>/", night.findings, name="findings"),
     path("reconciliation/<int:pk>/report.<str:form>", night.report_file, name="report_file"),
+    path("entry/", site.urls),
     path("login/", LoginView.as_view(template_name="desk/login.html", redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -84,10 +84,12 @@ INSTALLED_APPS = [
     "ledger",
     "reconcile",
     "desk",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # behind ours, whose templates it is to find first
 ]
 USE_TZ = True
 TIME_ZONE = "Asia/Kolkata"
 LANGUAGE_CODE = "en-in"
+FORMAT_MODULE_PATH = ["desk.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASE_URL = env.str("DATABASE_URL", default="postgres:///license_manager")
@@ -180,6 +182,7 @@ SESSION_COOKIE_AGE = 12 * 60 * 60  # a day at the desk
 SECURE_HSTS_SECONDS = 30 * 24 * 60 * 60 if IS_HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a license has some hundred items, each of ten fields
 # What `check --deploy` says of these is not ours to decide: whether a whole domain is https only (W005, W021), and
 # whether http is answered at all (W008), which is the proxy's.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]

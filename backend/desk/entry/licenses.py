@@ -1,0 +1,159 @@
+"""Licenses, with their export and import items."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from desk.entry.base import EntryForm, Lines
+from desk.entry.overdraw import WarningAdmin
+from desk.entry.pick import by_license_number
+from desk.entry.site import site
+from ledger.icegate import cells
+from ledger.models import ImportItemBalance
+from license import sheet_cells
+from license.formats import indian, quantity
+from license.models import ExportItem, ImportItem, License
+
+
+class LicenseForm(EntryForm):
+    readers = {
+        "license_number": cells.license_number,
+        "registration_number": cells.registration_number,
+        "notification_number": cells.notification_number,
+        "scheme_code": cells.scheme_code,
+        "currency": cells.currency,
+    }
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        issued, expires = (self.cleaned_data.get(name) for name in ("license_date", "license_expiry_date"))
+        if issued and expires and expires < issued:
+            self.add_error("license_expiry_date", ValidationError("It cannot expire before its license date."))
+        if "license_expiry_date" in self.changed_data:
+            self.instance.is_expiry_presumed = False
+        return cleaned
+
+
+class ExportItemForm(EntryForm):
+    of_ledger = ("net_quantity", "cif_fc", "cif_inr")
+
+
+class ExportItems(Lines):
+    model = ExportItem
+    form = ExportItemForm
+    fields = ("norm", "description", "net_quantity", "fob_inr", "cif_fc", "cif_inr", "origin")
+    readonly_fields = ("origin",)
+    autocomplete_fields = ("norm",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExportItem]:
+        return super().get_queryset(request).select_related("norm").order_by("pk")
+
+    @admin.display(description="from")
+    def origin(self, item: ExportItem) -> str:
+        return item.get_source_display()
+
+
+class ImportItemForm(EntryForm):
+    readers = {"unit": sheet_cells.unit}
+
+
+class ImportItems(Lines):
+    model = ImportItem
+    form = ImportItemForm
+    fields = (
+        "serial_number", "description", "hs_code", "quantity", "unit", "cif_fc", "cif_inr", "restriction_percentage",
+        "item_names", "available",
+    )  # fmt: skip
+    readonly_fields = ("available",)
+    autocomplete_fields = ("hs_code", "item_names")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ImportItem]:
+        items = super().get_queryset(request).select_related("hs_code").prefetch_related("item_names")
+        return items.order_by("serial_number")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "serial_number":
+            kwargs["min_value"] = 1
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description="available")
+    def available(self, item: ImportItem) -> str:
+        """As stored; read for the whole license at once."""
+        if item.pk is None:
+            return "–"
+        if not hasattr(self, "_balances"):
+            of_license = ImportItemBalance.objects.filter(license=item.license_id)
+            self._balances = {balance.import_item_id: balance for balance in of_license}
+        balance = self._balances.get(item.pk)
+        if balance is None:
+            return "no balance yet"
+        return f"{quantity(balance.available_quantity)}, value {indian(balance.available_value)}"
+
+
+@admin.register(License, site=site)
+class LicenseAdmin(WarningAdmin):
+    form = LicenseForm
+    inlines = (ExportItems, ImportItems)
+    list_display = ("license_number", "exporter", "license_date", "license_expiry_date", "purchase_status")
+    list_select_related = ("exporter",)
+    list_filter = ("purchase_status",)
+    ordering = ("-pk",)
+    search_fields = ("license_number",)
+    search_help_text = "The beginning of a license number"
+    autocomplete_fields = ("exporter", "port")
+    readonly_fields = ("stored", "from_ledger", "presumed")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[License], search_term: str
+    ) -> tuple[QuerySet[License], bool]:
+        typed = search_term.strip()
+        return (queryset.filter(by_license_number(typed)) if typed else queryset), False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: License | None = None) -> tuple[str, ...]:
+        """The number by which customs' ledger finds the license stays."""
+        return (*self.readonly_fields, *(("license_number",) if obj and obj.ledger_as_of else ()))
+
+    def get_fieldsets(self, request: HttpRequest, obj: License | None = None) -> Any:
+        license = [
+            "license_number", "license_date", "license_expiry_date", "scheme_code", "notification_number", "currency",
+            "purchase_status", "exporter", "port", "file_number", "registration_number", "registration_date",
+        ]  # fmt: skip
+        if obj and obj.is_expiry_presumed:
+            license.insert(3, "presumed")
+        known = (
+            [("What we know of it", {"fields": ["stored", *(["from_ledger"] if obj.ledger_as_of else [])]})]
+            if obj
+            else []
+        )
+        return [*known, (None, {"fields": license})]
+
+    def get_view_on_site_url(self, obj: License | None = None) -> str | None:
+        return reverse("license", args=[obj.license_number]) if obj else None
+
+    @admin.display(description="balance")
+    def stored(self, license: License) -> str:
+        balance = getattr(license, "balance", None)
+        if balance is None:
+            return "none yet"
+        return format_html(
+            '<a href="{}">{} {}</a>: credit {}, debited {}, allotted {}{}',
+            reverse("license", args=[license.license_number]), license.currency, indian(balance.balance_cif),
+            indian(balance.credit_cif), indian(balance.debited_cif), indian(balance.allotted_cif),
+            f", overdrawn by {indian(balance.overdrawn_cif)}" if balance.overdrawn_cif else "",
+        )  # fmt: skip
+
+    @admin.display(description="customs' ledger")
+    def from_ledger(self, license: License) -> str:
+        return (
+            "Loaded. A newer one writes exporter, dates, registration, notification, scheme, currency, port, and "
+            "quantity and CIF of the items anew; norms, descriptions, names and percentages are yours."
+        )
+
+    @admin.display(description="expiry")
+    def presumed(self, license: License) -> str:
+        return "Presumed, twelve months after the license date: check it, and type the one that is printed."

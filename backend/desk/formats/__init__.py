@@ -1,0 +1,1 @@
+"""Formats of this trade, for Django to find."""
