@@ -223,14 +223,14 @@ def test_files_are_saved_under_a_name_with_the_day(viewer: Client) -> None:
 
 def test_the_list_leads_to_its_files(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     address = "/licenses/?q=0310&state=active&sort=-balance"
-    links = [a.get("href") for a in read(viewer.get(address)).tree.xpath("//p[@class='take']/a")]
+    links = [a.get("href") for a in read(viewer.get(address)).tree.xpath("//p[@class='download']/a")]
     assert [link.partition("?")[0] for link in links] == [
         "/licenses.xlsx", "/licenses.csv", "/balance-sheets.pdf", "/balance-sheets.xlsx",
     ]  # fmt: skip
     assert {link.partition("?")[2] for link in links} == {"q=0310&state=active&sort=-balance"}
     assert all(content(viewer.get(link)) for link in links)
     monkeypatch.setattr("desk.views.MAX_SHEETS", 3)
-    assert "of 3 licenses at most" in read(viewer.get(address)).text("//p[@class='take']")
+    assert "of 3 licenses at most" in read(viewer.get(address)).text("//p[@class='download']")
 
 
 # ── Balance sheets ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -358,7 +358,7 @@ def test_too_many_or_none_is_said(kind: str, viewer: Client, monkeypatch: pytest
 
 
 def test_the_page_of_a_license_leads_to_its_sheets(license: License, viewer: Client) -> None:
-    links = read(viewer.get(f"/licenses/{NUMBER}/")).links("//p[@class='take']/a")
+    links = read(viewer.get(f"/licenses/{NUMBER}/")).links("//p[@class='download']/a")
     assert links == {kind: f"/licenses/{NUMBER}/balance-sheet.{kind.lower()}" for kind in ("PDF", "XLSX")}
 
 

@@ -278,4 +278,4 @@ def test_the_page_leads_to_its_workbook(make: Make, viewer: Client, log_in: Call
     make("0310000001", ("Vegetable Oil", "10", "KGS", "0"))
     drain()
     shown: Shown = read(viewer.get("/items/?norm=E5&sort=-balance"))
-    assert shown.links("//p[@class='take']/a") == {"XLSX": "/items.xlsx?norm=E5&sort=-balance"}
+    assert shown.links("//p[@class='download']/a") == {"XLSX": "/items.xlsx?norm=E5&sort=-balance"}
