@@ -130,12 +130,13 @@ def balance_sheets(request: HttpRequest, kind: str) -> HttpResponseBase:
 
 
 def explained(numbers: list[str]) -> Iterator[Sheet]:
-    """Each license with the moment of its snapshot. Those that are not there are passed over."""
+    """Each license with a moment up to which its snapshot has everything. Those that are not there are passed over."""
     for number in numbers:
         if "\0" in number:  # PostgreSQL has no text with it
             continue
+        when = timezone.now()
         with suppress(License.DoesNotExist):
-            yield Sheet(explain(number), timezone.now())
+            yield Sheet(explain(number), when)
 
 
 def _sent_sheets(sheets: list[Sheet], name: str, kind: str) -> HttpResponseBase:

@@ -173,6 +173,7 @@ def test_what_cannot_be_asked_is_said(query: str, words: str, make: Make, viewer
     response = viewer.get(f"/items.xlsx{query}")
     assert response.status_code == 400
     assert words in response.content.decode()
+    assert f'<a href="/items/{query.partition("=")[0]}=' in response.content.decode()
 
 
 def test_nothing_is_said_too(make: Make, viewer: Client) -> None:
