@@ -27,7 +27,7 @@ from tests.web.conftest import Kind, LogIn, make, read
 
 pytestmark = pytest.mark.usefixtures("database")
 
-LOGIN, REFUSED, SHOWN, NOT_SO = "login", 403, 200, 405
+LOGIN, REFUSED, SHOWN, UNSAID, NOT_SO = "login", 403, 200, 400, 405
 EVERYBODY = ("", "viewer", "operator", "auditor", "administrator")
 MEMBERS = dict.fromkeys(EVERYBODY[1:], SHOWN) | {"": REFUSED, "anonymous": LOGIN}
 WATCHERS = MEMBERS | {"viewer": REFUSED}
@@ -44,6 +44,7 @@ PAGES = {
     "allotments": MEMBERS,
     "allotment": MEMBERS,
     "items": MEMBERS,
+    "items_xlsx": MEMBERS | dict.fromkeys(EVERYBODY[1:], UNSAID),  # of which norm
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
