@@ -187,9 +187,6 @@ class EntryAdmin(_Fields, ModelAdmin):
     change_form_template = "desk/entry/change_form.html"
     delete_confirmation_template = "desk/entry/delete_confirmation.html"
 
-    class Media:
-        css = {"all": ["desk/entry.css"]}
-
 
 class Lines(_Fields, TabularInline):
     """Rows of a page, each a line of a table."""

@@ -38,11 +38,5 @@ class PersonAdmin(OfUsers):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    class Media:
-        css = {"all": ["desk/entry.css"]}
 
-
-@admin.register(Group, site=site)
-class RoleAdmin(GroupAdmin):
-    class Media:
-        css = {"all": ["desk/entry.css"]}
+site.register(Group, GroupAdmin)
