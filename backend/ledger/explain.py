@@ -151,11 +151,12 @@ def _allotments(license: License) -> Iterator[Line]:
     ).select_related("allotment__company", "import_item")
     for line in lines.order_by("allotment__created_at", "pk"):
         company = line.allotment.company
+        entered = line.allotment.created_at.astimezone(INDIA).date()
         yield Line(
             f"{line.allotment} to {company}",
             f"{line.allotment} to {company.name or company.iec}",
-            line.allotment.created_at.astimezone(INDIA).date(),
-            f"entered {day(line.allotment.created_at)}",
+            entered,
+            f"entered {day(entered)}",
             line.cif_fc,
             line.quantity,
             line.import_item.serial_number,

@@ -1,6 +1,7 @@
 """`explain_balance`: the lines, the rule in words, and how fresh the stored balance is."""
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -68,6 +69,12 @@ def test_each_value_says_which_rule_decided_it() -> None:
         0,
     )
     assert not explanation.is_norm_unknown
+
+
+def test_an_allotment_is_of_the_day_that_it_was_in_india() -> None:
+    Allotment.objects.filter(bills_of_entry=None).update(created_at="2026-03-31T20:00:00Z")
+    [line] = explain(NUMBER).allotments
+    assert (line.day, line.source) == (date(2026, 4, 1), "entered 01 Apr 2026")
 
 
 def test_the_first_item_that_carries_the_total(license: License) -> None:
