@@ -38,7 +38,9 @@ def log_in(database: None) -> Generator[LogIn]:
 
 
 def forget_people() -> None:
-    sql("TRUNCATE auth_user, django_session, axes_accessattempt, axes_accesslog, axes_accessfailurelog CASCADE")
+    for table in ("django_admin_log", "auth_user_groups", "auth_user_user_permissions", "auth_user", "django_session",
+                  "axes_accessattempt", "axes_accesslog", "axes_accessfailurelog"):  # fmt: skip
+        sql(f"DELETE FROM {table}")
 
 
 @pytest.fixture
@@ -77,9 +79,7 @@ KINDS = {
 @pytest.fixture
 def desk(database: None) -> None:
     """A license of each kind; the last two are not in step with their facts."""
-    port = Port.objects.create(code="INNSA1")
-    for number, kind in KINDS.items():
-        make(number, kind, port)
+    make_all(KINDS, Port.objects.create(code="INNSA1"))
     drain()
     ExportItem.objects.create(license=License.objects.get(license_number="0310000012"), cif_fc="9999999999999.99")
     drain()
@@ -88,26 +88,48 @@ def desk(database: None) -> None:
 
 def make(number: str, kind: Kind, port: Port) -> License:
     """With two items, a bill of entry, and an allotment of nothing."""
-    today = business_date()
-    exporter = (
-        kind.exporter
-        and Company.objects.get_or_create(name=kind.exporter, iec=f"{kind.exporter[:1]}000000001".upper())[0]
-    )
-    license = License.objects.create(
-        license_number=number,
-        license_date="2026-01-01",
-        license_expiry_date=None if kind.expires is None else today + timedelta(kind.expires),
-        exporter=exporter or None,
-        **kind.facts,
-    )
-    ExportItem.objects.create(license=license, cif_fc=Decimal(kind.credit), description="Biscuits")
-    first, _ = (ImportItem.objects.create(license=license, serial_number=n, quantity=1000) for n in (1, 2))
-    bill = BillOfEntry.objects.create(number=number[-5:], date="2026-02-01", port=port)
-    BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=first, quantity=40, cif_fc=Decimal(kind.debit))
-    company = Company.objects.get_or_create(iec="0000000009", name="Pune Mills")[0]
-    allotment = Allotment.objects.create(company=company)
-    AllotmentLine.objects.create(allotment=allotment, import_item=first, quantity=10, cif_fc=0)
+    [license] = make_all({number: kind}, port)
     return license
+
+
+def make_all(kinds: dict[str, Kind], port: Port) -> list[License]:
+    """The same for each number, all at once."""
+    today = business_date()
+    names = {kind.exporter for kind in kinds.values() if kind.exporter}
+    exporters = {
+        name: Company.objects.get_or_create(name=name, iec=f"{name[:1]}000000001".upper())[0] for name in sorted(names)
+    }
+    company = Company.objects.get_or_create(iec="0000000009", name="Pune Mills")[0]
+    licenses = License.objects.bulk_create(
+        License(
+            license_number=number,
+            license_date="2026-01-01",
+            license_expiry_date=None if kind.expires is None else today + timedelta(kind.expires),
+            exporter=exporters.get(kind.exporter or ""),
+            **kind.facts,
+        )
+        for number, kind in kinds.items()
+    )
+    each = list(zip(licenses, kinds.values(), strict=True))
+    ExportItem.objects.bulk_create(
+        ExportItem(license=license, cif_fc=Decimal(kind.credit), description="Biscuits") for license, kind in each
+    )
+    items = ImportItem.objects.bulk_create(
+        ImportItem(license=license, serial_number=n, quantity=1000) for license in licenses for n in (1, 2)
+    )[::2]
+    bills = BillOfEntry.objects.bulk_create(
+        BillOfEntry(number=license.license_number[-5:], date="2026-02-01", port=port) for license in licenses
+    )
+    BillOfEntryLine.objects.bulk_create(
+        BillOfEntryLine(bill_of_entry=bill, import_item=item, quantity=40, cif_fc=Decimal(kind.debit))
+        for bill, item, kind in zip(bills, items, kinds.values(), strict=True)
+    )
+    allotments = Allotment.objects.bulk_create(Allotment(company=company) for _ in licenses)
+    AllotmentLine.objects.bulk_create(
+        AllotmentLine(allotment=allotment, import_item=item, quantity=10, cif_fc=0)
+        for allotment, item in zip(allotments, items, strict=True)
+    )
+    return licenses
 
 
 @dataclass(frozen=True)

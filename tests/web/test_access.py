@@ -62,7 +62,7 @@ ADDRESSES = {
     "report_file": [1, "csv"],
 }  # fmt: skip
 QUERIES = {
-    "home": 11, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0, "bills_of_entry": 9,
+    "home": 12, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0, "bills_of_entry": 9,
     "allotments": 9,
 }  # fmt: skip
 """How many each page asks, those of session, user and permissions among them."""
