@@ -86,11 +86,12 @@ def recompute(license_ids: Iterable[int], *, with_items: bool = True) -> Outcome
     return outcome
 
 
-def drain(keys: Keys | None = None, *, batches: int | None = None) -> Outcome:
+def drain(keys: Keys | None = None, *, is_short: bool = False) -> Outcome:
     """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
 
-    Returns when none is left of what was there when it looked, except what others are at work on; or after so many
-    batches. Safe to run any number of times at once, and with nothing to do. Must not be called inside a transaction.
+    Returns when none is left of what was there when it looked, except what others are at work on. A short one returns
+    after the first batch that works anything off, and tries nothing twice. Safe to run any number of times at once, and
+    with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
     transactions = queries.column("transactions_of_keys", **_ids(keys)) if keys else None
@@ -101,7 +102,7 @@ def drain(keys: Keys | None = None, *, batches: int | None = None) -> Outcome:
     while True:
         batch, is_last = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
         left |= batch
-        if batches and (batches := batches - 1) == 0:
+        if is_short and (is_last or outcome.changes):
             break
         if not is_last:
             continue

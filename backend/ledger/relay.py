@@ -42,8 +42,6 @@ Workers take the oldest first. So where there is one, the oldest is another one 
 changes wait and however fast writers add to them: the relay leaves them alone. Where there is none, or none that is
 told, or where it is busy, the oldest stays."""
 RETRY_SECONDS = 60.0
-"""Between two tries of quarantined licenses whose time has come; beat's sweep tries them more often."""
-RETRY_SECONDS = 60.0
 """Between two tries of the quarantined licenses that are due. Beat's sweep tries them too, where there is one."""
 BROKER_PAUSE_SECONDS = 5.0
 """How long a broker is let alone that failed, or whose messages no worker takes: they stay there, one on another."""
@@ -97,15 +95,16 @@ class Relay:
         if not there <= self._seen:
             self._wait_seconds = BUSY_SECONDS
         if 0 < len(there) <= FEW:
-            engine.drain(batches=1)
+            outcome = engine.drain(is_short=True)
             self._seen, there = there, _newest()
-            if not there <= self._seen:
+            if there and (outcome.changes or not there <= self._seen):
                 return 0
         elif there and self._is_out_of_patience():
             self._work()
+            self._seen = there & _newest()
             if queries.column("oldest_change") != [self._oldest]:  # else it is busy, and says nothing of workers
                 self._broker_rests_until = self.clock() + BROKER_PAUSE_SECONDS
-        elif there:
+        elif not there <= self._seen:
             self._awake_until = self.clock() + CALM_SECONDS
             self._relay()
             return HANDED_SECONDS

@@ -2,8 +2,10 @@
 
 import itertools
 import signal
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +18,7 @@ from ledger.engine import drain
 from ledger.models import LicenseBalance, LicenseChange, Quarantine
 from ledger.relay import Relay
 from tests.conftest import assert_balances_follow_facts, sql
-from tests.engine.sessions import make_licenses, session, wait_until
+from tests.engine.sessions import DEADLINE_SECONDS, failing, make_licenses, session, wait_until
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -37,8 +39,8 @@ class Hands:
 
 @pytest.fixture
 def hands(database: None) -> Generator[Hands]:
-    """A relay that has arrived, over two licenses that are in order."""
-    make_licenses(2)
+    """A relay that has arrived, over five licenses that are in order."""
+    make_licenses(5)
     drain()
     hands = Hands()
     hands.relay.arrive()
@@ -205,12 +207,76 @@ def test_what_is_busy_among_many_is_tried_again_and_again_but_not_at_every_look(
             hands.now_seconds += module.PATIENCE_SECONDS + 0.1
             hands.relay.look()
         assert LicenseChange.objects.count() == module.FEW + 1
+        assert hands.handed_over == 1  # a worker would find it as busy
+        write_many(1)
+        hands.relay.look()
         assert hands.handed_over == 2  # there may be a worker for all that
     hands.relay.look()
     assert LicenseChange.objects.exists()
     hands.now_seconds += module.PATIENCE_SECONDS + 0.1
     hands.relay.look()
     assert_balances_follow_facts()
+
+
+def test_what_only_another_holds_is_tried_less_and_less_often(hands: Hands) -> None:
+    """A worker that is long at work has claimed it; it can be seen, and cannot be had."""
+    write()
+    with session() as worker:
+        worker.execute("SELECT FROM ledger_licensechange FOR UPDATE")
+        assert [hands.relay.look() for _ in range(6)][-1] == module.QUIET_SECONDS
+    hands.relay.look()
+    assert_balances_follow_facts()
+
+
+def test_few_changes_that_mean_many_licenses_are_worked_off_without_a_pause(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.engine, "BATCH_LICENSES", 1)
+    for license_id in (1, 2, 3):
+        write(5, license_id)
+    assert [hands.relay.look() for _ in range(3)] == [0, 0, module.SLEEP_SECONDS]
+    assert_balances_follow_facts()
+
+
+def test_behind_changes_that_mean_many_licenses_and_are_busy_nothing_starves(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.engine, "BATCH_LICENSES", 1)
+    for license_id in (1, 2, 3, 4):
+        write(5, license_id)
+    with session() as engine:
+        engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
+        engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 2)")
+        waits = [hands.relay.look() for _ in range(4)]
+        assert set(LicenseChange.objects.values_list("license_id", flat=True)) == {1, 2}
+        assert waits[:2] == [0, 0]
+        assert waits[2] > 0
+    hands.relay.look()
+    hands.relay.look()
+    assert_balances_follow_facts()
+
+
+def test_one_change_that_means_many_licenses_is_handed_over_as_many(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.engine, "BATCH_LICENSES", 2)
+    monkeypatch.setattr(module, "FEW", 1)
+    with session(autocommit=True) as other:
+        other.execute("INSERT INTO ledger_licensechange (source, operation) VALUES ('', 'TRUNCATE')")
+    assert hands.relay.look() == 0
+    assert LicenseChange.objects.count() == 5 - 2
+    assert hands.relay.look() == module.HANDED_SECONDS
+    assert hands.handed_over == 1
+
+
+def test_a_license_that_fails_by_itself_keeps_it_from_nothing(hands: Hands) -> None:
+    with failing("ledger_licensebalance", "NEW.license_id = 1", "22003"):
+        write(5)
+        write(6, license_id=2)
+        assert hands.relay.look() == module.SLEEP_SECONDS
+        assert hands.relay.look() == module.SLEEP_SECONDS
+        assert Quarantine.objects.get().attempts == 1
+    assert LicenseBalance.objects.get(pk=2).credit_cif == 6
 
 
 @pytest.mark.parametrize("pause_seconds", [0, module.RETRY_SECONDS])
@@ -282,14 +348,20 @@ def test_many_changes_that_wake_it_are_handed_over(hands: Hands) -> None:
 
 def test_what_wakes_it_while_others_write_on_is_one_batch(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     """It must look again, and hand over what is more than it can do."""
-    batches = []
-    monkeypatch.setattr(
-        module.engine, "_drain_batch", lambda *_: (batches.append(write(len(batches) + 10)) or {}, False)
-    )
+    batch, amounts = module.engine._drain_batch, itertools.count(10)
+
+    def others_write_on(*arguments: Any) -> Any:
+        result = batch(*arguments)
+        write(next(amounts))
+        assert next(amounts) < 20, "it goes on and on"
+        return result
+
+    monkeypatch.setattr(module.engine, "_drain_batch", others_write_on)
+    monkeypatch.setattr(module.engine, "BATCH_CHANGES", 1)
     fall_asleep(hands)
     write(6)
-    hands.relay.look()
-    assert len(batches) == 1
+    assert hands.relay.look() == 0
+    assert next(amounts) == 12
 
 
 @pytest.mark.parametrize(
@@ -345,6 +417,24 @@ def test_a_write_between_its_last_look_and_its_sleep_is_seen(hands: Hands, monke
     monkeypatch.undo()
     hands.relay.look()
     assert_balances_follow_facts()
+
+
+def test_a_write_between_its_sleep_and_its_wait_ends_the_wait(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NOTIFY may come with the answer to another statement, which keeps it for the wait."""
+    columns = module.queries.column
+
+    def column(name: str, **parameters: object) -> list[object]:
+        result = columns(name, **parameters)
+        if hands.relay._is_asleep:
+            write()
+            sql("SELECT pg_sleep(0.05)")
+        return result
+
+    monkeypatch.setattr(module.queries, "column", column)
+    assert hands.relay.look() == module.SLEEP_SECONDS
+    began = time.monotonic()
+    module._wait(DEADLINE_SECONDS)
+    assert time.monotonic() - began < DEADLINE_SECONDS / 2
 
 
 def test_one_of_many_sleeps_and_the_others_look(hands: Hands) -> None:
