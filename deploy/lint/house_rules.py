@@ -4,6 +4,7 @@
   its line, with a name that ends in _seconds or a comment `# not money: …`.
 - Today is a date in India, from `license.clock` alone: no `now().date()`, `localdate()`, `date.today()` elsewhere.
 - Every .sql file opens with a line that says what it is for, and one place in the code loads it.
+- Every test that a document names is there.
 """
 
 import ast
@@ -12,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-BACKEND = Path(__file__).resolve().parents[2] / "backend"
+CHECKOUT = Path(__file__).resolve().parents[2]
+BACKEND = CHECKOUT / "backend"
 MONEY_APPS = ("license", "ledger", "reconcile", "desk")
 NOT_MONEY = re.compile(r"_seconds\b|# not money: ", re.IGNORECASE)
 CLOCK = BACKEND / "license" / "clock.py"
@@ -20,7 +22,7 @@ CLOCK = BACKEND / "license" / "clock.py"
 
 def main() -> int:
     faults = [fault for path in sorted(BACKEND.rglob("*.py")) if "migrations" not in path.parts for fault in read(path)]
-    faults += sql_faults()
+    faults += [*sql_faults(), *document_faults()]
     for fault in faults:
         print(fault)
     print(f"house rules: {len(faults)} broken" if faults else "house rules: kept")
@@ -61,6 +63,15 @@ def sql_faults() -> Iterator[str]:
             yield f"{name}:1: the first line must say what the file is for"
         if not any(re.search(rf"[\"']{path.stem}[\"']|include {path.name} \*/", text) for text in code):
             yield f"{name}: nothing loads it"
+
+
+def document_faults() -> Iterator[str]:
+    tests = sorted((CHECKOUT / "tests").rglob("*.py"))
+    there = {path.stem for path in tests}
+    there.update(*(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")) for path in tests))
+    for path in [*CHECKOUT.glob("*.md"), *sorted((CHECKOUT / "docs").rglob("*.md"))]:
+        for named in sorted(set(re.findall(r"\btest_\w+", path.read_text(encoding="utf-8"))) - there):
+            yield f"{path.relative_to(CHECKOUT)}: there is no test {named}"
 
 
 if __name__ == "__main__":
