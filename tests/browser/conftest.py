@@ -5,11 +5,11 @@ from collections.abc import Callable, Generator
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from browser import chromium
 from embedded.server import find_free_port
-from processes import pages
+from processes import pages, relay
 from tests.acceptance.conftest import until
 from tests.web.conftest import LogIn, desk, log_in
 
@@ -18,6 +18,8 @@ __all__ = ["desk", "log_in"]
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 360, "height": 640}
 OpenWindow = Callable[..., Page]
+SECONDS = 5
+"""A change is seen within a second, on a machine that is not busy."""
 REPORT_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", (event) =>
         console.error(`the policy forbids ${event.violatedDirective}: ${event.blockedURI}`));
@@ -39,6 +41,13 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Gen
     with pages(port, "pages.log", folder, environment):
         until(lambda: "Listening at" in (folder / "pages.log").read_text(), "the pages are up")
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def engine(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """A real relay works off what is written."""
+    with relay("relay.log", tmp_path_factory.mktemp("relay")):
+        yield
 
 
 @pytest.fixture
@@ -76,6 +85,11 @@ def open_window(browser: Browser, site: str, log_in: LogIn) -> Generator[OpenWin
 def table(page: Page, column: int) -> list[str]:
     """A column of the first table of a page, as it is read."""
     return page.locator(f"main table >> nth=0 >> tbody tr > :nth-child({column + 1})").all_inner_texts()
+
+
+def shows(page: Page, balance: str) -> None:
+    """An open license says this balance, or does so in a moment."""
+    expect(page.locator("#balance")).to_have_text(balance, timeout=SECONDS * 1000)
 
 
 def is_too_wide(page: Page) -> bool:

@@ -10,25 +10,15 @@ from playwright.sync_api import Page, expect
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
-from processes import relay
 from tests.acceptance.conftest import nothing_is_pending, until
-from tests.browser.conftest import NARROW, OpenWindow
+from tests.browser.conftest import NARROW, SECONDS, OpenWindow, shows
 
 NUMBER = "0310000001"
 PAGE = f"/licenses/{NUMBER}/"
-SECONDS = 5
-"""A change is seen within a second, on a machine that is not busy."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def engine(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    folder = tmp_path_factory.mktemp("relay")
-    with relay("relay.log", folder):
-        yield
 
 
 @pytest.fixture(autouse=True)
-def license(database: None) -> Generator[License]:
+def license(engine: None, database: None) -> Generator[License]:
     """10,000.00, with forty items and as many old bills of entry of 1.00: a long page."""
     license = License.objects.create(license_number=NUMBER, license_date="2026-01-01")
     ExportItem.objects.create(license=license, cif_fc=10_000)
@@ -49,10 +39,6 @@ def debit(number: str, cif_fc: str, day: object = None) -> None:
     bill = BillOfEntry.objects.create(number=number, date=day or business_date())
     item = ImportItem.objects.get(serial_number=1)
     BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=item, quantity=10, cif_fc=cif_fc)
-
-
-def shows(page: Page, balance: str) -> None:
-    expect(page.locator("#balance")).to_have_text(balance, timeout=SECONDS * 1000)
 
 
 def test_two_windows_follow_what_is_written_elsewhere(open_window: OpenWindow) -> None:

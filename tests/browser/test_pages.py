@@ -32,6 +32,12 @@ PAGES = {
     "run": lambda: f"/reconciliation/{a_run().pk}/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",
     "allotment": lambda: f"/allotments/{Allotment.objects.first().pk}/",
+    "data entry": lambda: "/entry/",
+    "entered licenses": lambda: "/entry/license/license/",
+    "a license to change": lambda: f"/entry/license/license/{License.objects.first().pk}/change/",
+    "a license to add": lambda: "/entry/license/license/add/",
+    "a bill of entry to add": lambda: "/entry/ledger/billofentry/add/",
+    "an allotment to change": lambda: f"/entry/ledger/allotment/{Allotment.objects.first().pk}/change/",
 }
 """Where each is, when the desk has been made."""
 
@@ -152,7 +158,7 @@ def test_from_the_button_to_the_report(open_window: OpenWindow, desk: None) -> N
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None) -> None:
-    page = open_window("auditor", color_scheme=scheme)
+    page = open_window("operator", color_scheme=scheme)
     for name, address in PAGES.items():
         page.goto(address())
         assert page.evaluate(CONTRAST) == [], name
@@ -161,7 +167,7 @@ def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None
 
 
 def test_every_page_fits_a_telephone(open_window: OpenWindow, desk: None) -> None:
-    page = open_window("auditor", viewport=NARROW)
+    page = open_window("operator", viewport=NARROW)
     License.objects.filter(license_number="0310000008").update(file_number="03/24/040/00017/AM26/" * 2)
     for name, address in PAGES.items():
         page.goto(address())
