@@ -65,7 +65,7 @@ class Relay:
     is_to_end: bool = False
     clock: Callable[[], float] = time.monotonic  # not money: seconds
     _seen: set[int] = field(default_factory=set)
-    """What was there when it last worked off a few. What is left of that is busy, or being worked at."""
+    """What was there when it last worked. What is left of that is busy, or being worked at."""
     _oldest: int | None = None
     _oldest_since: float = 0  # not money: seconds
     """Since when it is the oldest, or was last worked at."""
@@ -80,7 +80,6 @@ class Relay:
         no session of its own; so says `look`."""
         _check_session()
         queries.execute("relay_arrives")
-        self._seen.clear()
         self._is_asleep = False
         self._wait_seconds = BUSY_SECONDS
         self._work()
@@ -101,7 +100,6 @@ class Relay:
                 return 0
         elif there and self._is_out_of_patience():
             self._work()
-            self._seen = there & _newest()
             if queries.column("oldest_change") != [self._oldest]:  # else it is busy, and says nothing of workers
                 self._broker_rests_until = self.clock() + BROKER_PAUSE_SECONDS
         elif not there <= self._seen:
@@ -137,7 +135,9 @@ class Relay:
         self._work()
 
     def _work(self) -> None:
+        there = _newest()
         outcome = engine.sweep()
+        self._seen = there & _newest()
         self._oldest_since = self.clock()
         self._retries_at = self._oldest_since + RETRY_SECONDS
         if outcome.changes or outcome.recomputed:

@@ -178,7 +178,10 @@ def test_without_a_broker_it_does_everything_itself_and_asks_again_later(hands: 
     assert hands.handed_over == 2
 
 
-def test_what_is_busy_is_tried_again_less_and_less_often_and_keeps_nobody(hands: Hands) -> None:
+def test_what_is_busy_is_tried_again_less_and_less_often_and_keeps_nobody(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.engine, "_back_off", None)  # it would keep what comes meanwhile
     write()
     with session() as engine:
         engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
@@ -277,6 +280,23 @@ def test_a_license_that_fails_by_itself_keeps_it_from_nothing(hands: Hands) -> N
         assert hands.relay.look() == module.SLEEP_SECONDS
         assert Quarantine.objects.get().attempts == 1
     assert LicenseBalance.objects.get(pk=2).credit_cif == 6
+
+
+def test_without_a_broker_it_tries_what_is_busy_among_many_not_at_every_look(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.engine, "ATTEMPTS", 1)
+    hands.is_there = False
+    write_many()
+    with session() as engine:
+        engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
+        hands.relay.look()
+        assert [hands.relay.look() for _ in range(5)][-1] == module.QUIET_SECONDS
+    hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+    hands.relay.look()
+    hands.now_seconds += module.PATIENCE_SECONDS + 0.1
+    hands.relay.look()
+    assert_balances_follow_facts()
 
 
 @pytest.mark.parametrize("pause_seconds", [0, module.RETRY_SECONDS])
