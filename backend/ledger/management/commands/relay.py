@@ -16,9 +16,9 @@ class Command(BaseCommand):
     """Makes raw SQL and bulk writes near-real-time: without it they wait for the sweep."""
 
     help = (
-        "Finds changes that no signal announced; works off a few by itself and hands more to the workers, or does "
-        "those too while the broker is away. Runs until it is told to stop; any number may run. It needs a session of its own: behind a "
-        "pooler in transaction mode, give it a DATABASE_URL that goes past it."
+        "Finds changes that no signal announced: works off a few by itself and hands more to the workers, or does "
+        "those too while the broker is away. Runs until it is told to stop; any number may run. It needs a session of "
+        "its own: behind a pooler in transaction mode, give it a DATABASE_URL that goes past it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
