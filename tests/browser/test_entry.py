@@ -51,7 +51,9 @@ def test_what_overdraws_is_typed_confirmed_and_seen(open_window: OpenWindow) -> 
     expect(page.get_by_text("was added successfully")).to_be_visible()
     shows(seen, "0.00")
     expect(seen.locator(".figures")).to_contain_text("2,500.50 Overdrawn")
-    expect(seen.get_by_role("img", name="Balance over time")).to_be_visible()  # the first debit: before it there is none
+    expect(
+        seen.get_by_role("img", name="Balance over time")
+    ).to_be_visible()  # the first debit: before it there is none
     expect(seen.get_by_role("row").filter(has_text="BE 4711")).to_contain_text("05 Mar 2026")
     assert seen.evaluate("window.isStillThere"), "it was loaded anew"
 

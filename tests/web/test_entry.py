@@ -296,6 +296,14 @@ def test_links_lead_to_data_entry_and_back(log_in: LogIn) -> None:
         looked_at = read(log_in("viewer").get(page))
         assert "Edit" not in looked_at.links()
         assert "Data entry" not in looked_at.links("//header//a")
+    lists = {
+        "/licenses/": ("Add license", "/entry/license/license/add/"),
+        "/bills-of-entry/": ("Add bill of entry", BILL),
+        "/allotments/": ("Add allotment", ALLOTMENT),
+    }
+    for page, (words, address) in lists.items():
+        assert read(log_in("operator").get(page)).links()[words] == address
+        assert words not in read(log_in("viewer").get(page)).links()
 
 
 @pytest.mark.usefixtures("one_of_each")
@@ -345,6 +353,33 @@ def test_a_page_asks_as_many_queries_for_one_row_as_for_many(of: str, administra
 
 
 # ── What is entered ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_license_begins_with_a_row_of_each(operator: Client) -> None:
+    add = "/entry/license/license/add/"
+    assert {"export_items-0-cif_fc", "import_items-0-quantity"} <= form(operator, add).keys()
+    saved(post(operator, add, license_number="0318034063", license_date="05/03/2026"))
+    entered = License.objects.get(license_number="0318034063")
+    assert not entered.export_items.exists(), "a row that nobody has touched is none"
+    assert not entered.import_items.exists()
+
+
+def test_numbers_stand_in_a_form_as_on_the_pages_and_mean_the_same(operator: Client) -> None:
+    ExportItem.objects.filter(license__license_number=NUMBER).update(cif_fc="111302.61")
+    ImportItem.objects.filter(license__license_number=NUMBER, serial_number=2).update(
+        quantity="123456.5", restriction_percentage="7.25"
+    )
+    drain()
+    shown = form(operator, change(License.objects.get(license_number=NUMBER)))
+    fields = ("export_items-0-cif_fc", "import_items-1-quantity", "import_items-1-restriction_percentage")
+    assert [shown[field] for field in fields] == [["1,11,302.61"], ["1,23,456.5"], ["7.25"]]
+    before = items()
+    saved(post(operator, change(License.objects.get(license_number=NUMBER))))
+    assert items() == before
+
+
+def items() -> list[Any]:
+    return [sql(f"SELECT * FROM license_{table} ORDER BY 1") for table in ("exportitem", "importitem")]
 
 
 def test_from_an_entry_to_a_balance(operator: Client) -> None:
@@ -632,7 +667,7 @@ def test_a_bill_that_converts_an_allotment_does_not_warn(operator: Client) -> No
     convert = page.links("//ul[@class='object-tools']//a")["Convert into a bill of entry"]
     proposed = form(operator, convert)
     assert (proposed["company"], proposed["allotments"]) == ([f"{allotment.company_id}"], [f"{allotment.pk}"])
-    assert (proposed["lines-0-import_item"], proposed["lines-0-cif_fc"]) == (["1"], ["1100.00"])
+    assert (proposed["lines-0-import_item"], proposed["lines-0-cif_fc"]) == (["1"], ["1,100.00"])
     without = {**proposed, "number": "4712", "allotments": [], "_save": "Save"}
     assert "overdrawn by 1,000.00" in warnings(operator.post(convert, without))[0]
     saved(operator.post(convert, {**proposed, "number": "4712", "_save": "Save"}))

@@ -22,6 +22,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from ledger.icegate import cells
+from license.formats import indian, quantity
 from license.models import Source
 from license.sheet_cells import CellError
 
@@ -39,6 +40,7 @@ else:
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2099
 """Of a date in this trade; as of one in a ledger."""
 PERCENT = {"max_value": 100}
+QUANTITY_PLACES = 3
 
 
 class Amount(forms.DecimalField):
@@ -55,6 +57,12 @@ class Amount(forms.DecimalField):
             except cells.CellError as error:
                 raise ValidationError(f"“{value}” {error}.") from None
         return super().to_python(value)
+
+    def prepare_value(self, value: Any) -> Any:
+        """What is stored, as it is shown elsewhere; what was typed stays as it was typed."""
+        if not isinstance(value, Decimal):
+            return value
+        return quantity(value) if self.decimal_places == QUANTITY_PLACES else indian(value, self.decimal_places or 0)
 
 
 class Day(forms.DateField):

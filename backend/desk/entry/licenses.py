@@ -43,7 +43,14 @@ class ExportItemForm(EntryForm):
     of_ledger = ("net_quantity", "cif_fc", "cif_inr")
 
 
-class ExportItems(Lines):
+class ItemLines(Lines):
+    """Of a license; a new one has a row of each to begin with."""
+
+    def get_extra(self, request: HttpRequest, obj: License | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
+
+
+class ExportItems(ItemLines):
     model = ExportItem
     form = ExportItemForm
     fields = ("norm", "description", "net_quantity", "fob_inr", "cif_fc", "cif_inr", "origin")
@@ -62,7 +69,7 @@ class ImportItemForm(EntryForm):
     readers = {"unit": sheet_cells.unit}
 
 
-class ImportItems(Lines):
+class ImportItems(ItemLines):
     model = ImportItem
     form = ImportItemForm
     fields = (
