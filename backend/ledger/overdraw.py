@@ -39,7 +39,7 @@ class Position:
             return f"{self.name}: it would be overdrawn by {self.unit}{self._shown(-self.left)}."
         was = f"{self.unit}{self._shown(abs(before.left))}"
         return (
-            f"{self.name} {was if before.left >= 0 else f'overdrawn by {was} already'}, this entry takes "
+            f"{self.name} {f'{was} left' if before.left >= 0 else f'overdrawn by {was} already'}, this entry takes "
             f"{self._shown(before.left - self.left)} more: it would be overdrawn by {self._shown(-self.left)}."
         )
 
@@ -84,7 +84,8 @@ def _positions(license: License, rows: list[dict[str, Any]]) -> Iterator[tuple[K
     for (norm, percentage), sharing in pools.items():
         by = f"norm {norm}" if norm else "condition sheet"
         serial_numbers = ", ".join(str(row["serial_number"]) for row in sharing)
-        pool = f"{name}, items {serial_numbers}: pool of {percentage.normalize():f} % by {by}"
+        items = f"item{'s' if len(sharing) > 1 else ''} {serial_numbers}"
+        pool = f"{name}, {items}: pool ({percentage.normalize():f} % by {by})"
         yield (norm, percentage), Position(pool, unit, sharing[0]["own_value"])
 
 

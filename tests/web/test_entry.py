@@ -565,7 +565,7 @@ def test_rows_of_a_ledger_keep_what_the_ledger_says(administrator: Client) -> No
 
 
 BALANCE = f"License {NUMBER}: balance"
-POOL = f"License {NUMBER}, items 3, 4: pool of 10 % by norm E5"
+POOL = f"License {NUMBER}, items 3, 4: pool (10 % by norm E5)"
 
 
 def test_a_balance(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,7 +575,7 @@ def test_a_balance(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     typed = {"number": "4712", "date": "05/03/2026", "lines": [line(item(1), "1,500")]}
     response = post(operator, BILL, **typed)
     assert warnings(response) == [
-        f"{BALANCE} USD 1,200.00, this entry takes 1,500.00 more: it would be overdrawn by 300.00."
+        f"{BALANCE} USD 1,200.00 left, this entry takes 1,500.00 more: it would be overdrawn by 300.00."
     ]
     assert (facts(), announced) == (before, [])
     assert not LicenseChange.objects.exists()
@@ -600,19 +600,19 @@ def test_exactly_what_is_left_may_be_taken(operator: Client) -> None:
 
 
 def test_a_quantity_and_a_value_of_its_own_and_a_pool(operator: Client) -> None:
-    lines = [line(item(1), "0", "100.5"), line(item(2), "500.01"), line(item(3), "70"), line(item(4), "50.10")]
+    lines = [line(item(1), "0", "100.5"), line(item(2), "501"), line(item(3), "70"), line(item(4), "50.10")]
     assert warnings(post(operator, ALLOTMENT, company=1, lines=lines)) == [
-        f"License {NUMBER}, item 1: quantity 100, this entry takes 100.5 more: it would be overdrawn by 0.5.",
-        f"License {NUMBER}, item 2: value USD 500.00, this entry takes 500.01 more: it would be overdrawn by 0.01.",
-        f"{POOL} USD 120.00, this entry takes 120.10 more: it would be overdrawn by 0.10.",
+        f"License {NUMBER}, item 1: quantity 100 left, this entry takes 100.5 more: it would be overdrawn by 0.5.",
+        f"License {NUMBER}, item 2: value USD 500.00 left, this entry takes 501.00 more: it would be overdrawn by 1.00.",
+        f"{POOL} USD 120.00 left, this entry takes 120.10 more: it would be overdrawn by 0.10.",
     ]
 
 
 def test_two_lines_of_one_license_and_two_licenses(operator: Client) -> None:
     lines = [line(item(1), "800"), line(item(2), "401"), line(item(1, OTHER), "10000.01")]
     assert warnings(post(operator, BILL, number="4712", lines=lines)) == [
-        f"{BALANCE} USD 1,200.00, this entry takes 1,201.00 more: it would be overdrawn by 1.00.",
-        f"License {OTHER}: balance USD 10,000.00, this entry takes 10,000.01 more: it would be overdrawn by 0.01.",
+        f"{BALANCE} USD 1,200.00 left, this entry takes 1,201.00 more: it would be overdrawn by 1.00.",
+        f"License {OTHER}: balance USD 10,000.00 left, this entry takes 10,000.01 more: it would be overdrawn by 0.01.",
     ]
 
 
@@ -631,7 +631,7 @@ def test_what_is_overdrawn_already(operator: Client) -> None:
 def test_a_line_that_moves_to_another_item(operator: Client) -> None:
     bill = bill_of("400", item(2))
     assert warnings(post(operator, change(bill), **{"lines-0-import_item": item(3).pk})) == [
-        f"{POOL} USD 120.00, this entry takes 400.00 more: it would be overdrawn by 280.00."
+        f"{POOL} USD 120.00 left, this entry takes 400.00 more: it would be overdrawn by 280.00."
     ]
     saved(post(operator, change(bill), **{"lines-0-import_item": item(1, OTHER).pk}))
 
@@ -641,7 +641,9 @@ def test_less_credit(operator: Client) -> None:
     page = change(License.objects.first())
     saved(post(operator, page, **{"export_items-0-cif_fc": "1,000.00"}))
     response = post(operator, page, **{"export_items-0-cif_fc": "900"})
-    assert warnings(response) == [f"{BALANCE} USD 0.00, this entry takes 100.00 more: it would be overdrawn by 100.00."]
+    assert warnings(response) == [
+        f"{BALANCE} USD 0.00 left, this entry takes 100.00 more: it would be overdrawn by 100.00."
+    ]
     response = post(operator, page, **{"import_items-0-quantity": "0", "overdraw": confirmation(response)})
     saved(response)  # nothing was taken of the quantity
     assert one("SELECT cif_fc::text FROM license_exportitem WHERE id = 1") == "1000.00"
@@ -657,7 +659,7 @@ def test_deletion_of_lines(administrator: Client) -> None:
     bill_of("1100", number="5")
     page = change(License.objects.first())
     assert warnings(post(administrator, page, **{"export_items-0-DELETE": "on"}))[0] == (
-        f"{BALANCE} USD 99.00, this entry takes 1,200.00 more: it would be overdrawn by 1,101.00."
+        f"{BALANCE} USD 99.00 left, this entry takes 1,200.00 more: it would be overdrawn by 1,101.00."
     )
 
 
@@ -691,7 +693,7 @@ def test_deleting_a_bill_whose_allotment_then_reserves_again(administrator: Clie
     before = facts()
     response = administrator.post(delete(bill), {"post": "yes"})
     assert warnings(response) == [
-        f"{BALANCE} USD 1,100.00, this entry takes 1,200.00 more: it would be overdrawn by 100.00."
+        f"{BALANCE} USD 1,100.00 left, this entry takes 1,200.00 more: it would be overdrawn by 100.00."
     ]
     assert facts() == before
     saved(administrator.post(delete(bill), {"post": "yes", "overdraw": confirmation(response)}))
