@@ -25,6 +25,7 @@ from desk.sql import queries
 from desk.views import page
 from desk.workbook import Cell, Column, Workbook
 from license.fields import MONEY_MAX
+from license.formats import indian
 from license.models import ExportItem, License, SionNorm
 
 PAGE_SIZE = 50
@@ -45,6 +46,9 @@ HINT = (
     "only the balance says what a license has in all."
 )
 
+LEAST = "500.00"
+"""What an active license has, where nothing else is asked for."""
+
 
 class Asked(forms.Form):
     """What the address may ask for. Norms and notifications are those that there are."""
@@ -57,7 +61,7 @@ class Asked(forms.Form):
         min_value=0,
         max_value=MONEY_MAX,
         decimal_places=2,
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": "500.00"}),
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": LEAST}),
     )
     expired = forms.BooleanField(label="Expired too", required=False)
 
@@ -218,11 +222,14 @@ def items_xlsx(request: HttpRequest) -> HttpResponseBase:
             sums.add([column.name, unit, quantity, None, None])
         for currency, value in column.values.items():
             sums.add([column.name, None, None, currency, value])
-    said = {
-        str(asked[name].label): str(asked.cleaned_data[name] or "–")
-        for name in ("norm", "notification", "minimum", "expired")
-    }
-    book.about(when, {**said, "Values": HINT})
+    said = asked.cleaned_data
+    book.about(when, {
+        "Norm": said["norm"],
+        "Notification": said["notification"] or "All",
+        "Balance at least": LEAST if said["minimum"] is None else indian(said["minimum"]),
+        "Expired too": "yes" if said["expired"] else "no",
+        "Values": HINT,
+    })  # fmt: skip
     return sent(book.finish(), f"items-{asked.cleaned_data['norm']}", "xlsx")
 
 

@@ -261,7 +261,8 @@ def test_the_same_as_a_workbook(make: Make, viewer: Client) -> None:
         ["Vegetable Oil", None, None, "USD", 10000],
     ]
     about = dict(book["About"][1:])
-    assert (about["Norm"], about["Notification"]) == ("E5", "025/2023")
+    asked = ("Norm", "Notification", "Balance at least", "Expired too")
+    assert [about[name] for name in asked] == ["E5", "025/2023", "500.00", "no"]
 
 
 def test_an_item_that_has_gone_over_to_another_license_is_there_once(make: Make, viewer: Client) -> None:
