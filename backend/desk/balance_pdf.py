@@ -172,7 +172,7 @@ def _facts(explained: Explanation) -> Table:
         ("Expires", day(license.license_expiry_date) if license.license_expiry_date else "–"),
         ("Notification", license.notification_number or "–"),
         ("Port", license.port.code if license.port else "–"),
-        ("Status", license.get_purchase_status_display()),
+        ("Purchase status", license.get_purchase_status_display()),
         ("Currency", license.currency),
     ]
     cells = [[_words(what, LABEL), _words(is_so, BODY)] for what, is_so in facts]

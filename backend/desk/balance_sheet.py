@@ -17,7 +17,7 @@ MAX_SHEETS = 100
 
 LICENSE = (
     Column("License"), Column("Exporter", width=30), Column("IEC"), Column("Dated", "date"), Column("Expires", "date"),
-    Column("Port", width=10), Column("Notification"), Column("File number", width=24), Column("Status"),
+    Column("Port", width=10), Column("Notification"), Column("File number", width=24), Column("Purchase status"),
     Column("Currency", width=9), Column("Credit", "money", 18), Column("Debited", "money", 18),
     Column("Allotted", "money", 18), Column("Balance", "money", 18), Column("Overdrawn", "money", 18),
 )  # fmt: skip
