@@ -561,6 +561,64 @@ def test_rows_of_a_ledger_keep_what_the_ledger_says(administrator: Client) -> No
     assert (f"{license.license_expiry_date}", license.is_expiry_presumed) == ("2027-06-30", False)
 
 
+def test_a_ledger_may_have_a_credit_beside_the_debit_of_an_item(operator: Client) -> None:
+    bill = bill_of("100")
+    BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=item(1), cif_fc=5, transaction_type="C")
+    saved(post(operator, change(bill), company=1))
+    assert "stands 2 times" in errors(post(operator, change(bill), lines=[line(item(1), "1")]))[0]
+
+
+def test_what_customs_has_debited_is_not_deleted_with_what_it_hangs_on(administrator: Client) -> None:
+    bill = bill_of("100")
+    BillOfEntryLine.objects.update(source=Source.ICEGATE)
+    ExportItem.objects.filter(license=1).update(source=Source.ICEGATE)
+    before = facts()
+    license = change(License.objects.first())
+    assert errors(post(administrator, license, **{"import_items-0-DELETE": "on"})) == [
+        "Item 1 stays: BE 4711 of 01 Feb 2026 draws on it. Delete the lines that draw on it first."
+    ]
+    assert "stays" in errors(post(administrator, license, **{"export_items-0-DELETE": "on"}))[0]
+    page = read(administrator.post(delete(bill), {"post": "yes"}))
+    assert f"Debit of 100.00 from customs' ledger, {NUMBER} / 1" in page.text("//ul[@id='deleted-objects']")
+    assert facts() == before
+    allotment_of("1", item(2))
+    assert "Allotment 1 draws on it" in errors(post(administrator, license, **{"import_items-1-DELETE": "on"}))[0]
+    saved(post(administrator, license, **{"import_items-3-DELETE": "on"}))
+    saved(administrator.post(delete(bill_of("1", number="5")), {"post": "yes"}))
+
+
+def test_what_only_the_database_refuses_is_said_in_the_form(operator: Client) -> None:
+    bill = bill_of("100")
+    BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=item(2), cif_fc=5)
+    name = ItemName.objects.get()
+    for words in "ab":
+        MatchRule.objects.create(item_name=name, words=words)
+    exchanged = {
+        License.objects.first(): {"import_items-0-serial_number": 2, "import_items-1-serial_number": 1},
+        bill: {"lines-0-import_item": 2, "lines-1-import_item": 1},
+        name: {"match_rules-0-words": "b", "match_rules-1-words": "a"},
+    }
+    before = facts()
+    for of, typed in exchanged.items():
+        assert any("two rows exchange" in error for error in errors(post(operator, change(of), **typed))), of
+    twice = {**form(operator, change(bill)), "lines-INITIAL_FORMS": 0, "_save": "Save"}  # entered by somebody else
+    assert any("meanwhile" in error for error in errors(operator.post(change(bill), twice)))
+    assert facts() == before
+
+
+@pytest.mark.parametrize("odd", ["\0", "x", "9" * 30, "9" * 5000, "1.5", "²"])
+def test_what_no_form_sends_is_refused_and_breaks_nothing(odd: str, operator: Client) -> None:
+    before = facts()
+    for page, field in (
+        (BILL, "port"), (BILL, "allotments"), (BILL, "lines-0-import_item"),
+        (change(ItemName.objects.get()), "sion_norm"),
+    ):  # fmt: skip
+        assert errors(post(operator, page, number="1", **{field: odd})), (page, field)
+    assert facts() == before
+    choice = {"app_label": "license", "model_name": "license", "field_name": "exporter", "term": odd}
+    assert operator.get("/entry/autocomplete/", choice).status_code == 200
+
+
 # ── A warning before an entry overdraws ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,6 +1,8 @@
 """What the forms of data entry share: how numbers, dates and codes are read, how a choice is labelled without a query
 of its own, and lists that never count everything."""
 
+import logging
+import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -17,7 +19,7 @@ from django.contrib.admin.widgets import (
 )
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db import models
+from django.db import IntegrityError, models
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
@@ -36,6 +38,10 @@ if TYPE_CHECKING:  # Django's own classes take no parameters
 else:
     ModelAdmin, TabularInline, ModelForm = admin.ModelAdmin, admin.TabularInline, forms.ModelForm
     InlineFormSet, EveryPaginator, _Base = forms.BaseInlineFormSet, Paginator, object
+
+logger = logging.getLogger(__name__)
+
+Context = dict[str, Any] | None
 
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2099
 """Of a date in this trade; as of one in a ledger."""
@@ -125,9 +131,10 @@ class _Labelled:
     known: dict[str, str]
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
-        chosen = [str(each) for each in value if each not in (None, "")]
+        """Of what was posted only what can be the id of a row: Django's asks the database for anything."""
+        chosen = [str(each) for each in value if re.fullmatch(r"[0-9]{1,18}", str(each), re.ASCII)]
         if not self.known.keys() >= set(chosen):
-            return super().optgroups(name, value, attr)  # type: ignore[misc]
+            return super().optgroups(name, chosen, attr)  # type: ignore[misc]
         empty = [] if self.is_required or self.allow_multiple_selected else [("", "")]  # type: ignore[attr-defined]
         options = [*empty, *((each, self.known[each]) for each in chosen)]
         return [(None, [
@@ -195,9 +202,58 @@ class EntryAdmin(_Fields, ModelAdmin):
     change_form_template = "desk/entry/change_form.html"
     delete_confirmation_template = "desk/entry/delete_confirmation.html"
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Context = None
+    ) -> Any:
+        """What the forms let pass and the database refuses is said in the form too."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except IntegrityError as error:
+            logger.warning("an entry was refused: %s", error)
+            refuse(request, COLLIDES)
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        why = vars(request).get("refused")
+        return type(form.__name__, (_Refused, form), {"why": why}) if why else form
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """What is typed into a choice comes as it was sent, and PostgreSQL has no text with NUL."""
+        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
+
+
+COLLIDES = (
+    "Nothing is saved: somebody has entered the same meanwhile, or deleted what this refers to; or two rows exchange "
+    "what only one of them may have, which takes two steps. Open the page anew and look."
+)
+
+
+def refuse(request: HttpRequest, why: str) -> None:
+    """What this request enters is not saved, whatever its form says."""
+    vars(request)["refused"] = why
+
+
+class _Refused(ModelForm):
+    why: str
+
+    def clean(self) -> Any:
+        super().clean()
+        raise ValidationError(self.why)
+
+
+class Rows(InlineFormSet):
+    """What came from customs' ledger is not deleted."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(getattr(form.instance, "source", None) == Source.ICEGATE for form in self.deleted_forms):
+            raise ValidationError("A line from customs' ledger stays: what customs says counts.")
+
 
 class Lines(_Fields, TabularInline):
     """Rows of a page, each a line of a table."""
 
     form = EntryForm
+    formset = Rows
     extra = 0

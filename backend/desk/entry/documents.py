@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
 
-from desk.entry.base import Choice, Choices, EntryForm, InlineFormSet, Lines
+from desk.entry.base import Choice, Choices, EntryForm, Lines, Rows
 from desk.entry.overdraw import WarningAdmin
 from desk.entry.pick import described, drawing_on, name_of
 from desk.entry.site import site
@@ -51,18 +51,20 @@ class AllotmentChoices(Choices):
         return reverse("entry:pick_allotment")
 
 
-class LineFormSet(InlineFormSet):
-    """An item stands once in a document."""
+class LineFormSet(Rows):
+    """An item stands once in a document; beside its debit, customs' ledger may have a credit of it."""
 
     def clean(self) -> None:
         super().clean()
         kept = [form for form in self.forms if form not in self.deleted_forms]
-        items = Counter(item for form in kept if (item := form.cleaned_data.get("import_item")))
-        for item, times in items.items():
+        items = Counter(
+            (item, getattr(form.instance, "transaction_type", None))
+            for form in kept
+            if (item := form.cleaned_data.get("import_item"))
+        )
+        for (item, _), times in items.items():
             if times > 1:
                 raise ValidationError(f"{name_of(item)} stands {times} times; write it once, with the sum.")
-        if any(getattr(form.instance, "source", None) == Source.ICEGATE for form in self.deleted_forms):
-            raise ValidationError("A line from customs' ledger stays: what customs has debited counts.")
 
 
 class DocumentLines(Lines):
@@ -180,6 +182,14 @@ class BillOfEntryAdmin(WarningAdmin):
         """Number and date, by which customs' ledger finds the bill, stay."""
         is_of_ledger = obj is not None and obj.lines.filter(source=Source.ICEGATE).exists()
         return (*self.readonly_fields, *(("number", "date") if is_of_ledger else ()))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What customs has debited stays when a line is deleted, and so when its bill is."""
+        deleted, counts, refused, protected = super().get_deleted_objects(objs, request)
+        of_ledger = BillOfEntryLine.objects.filter(bill_of_entry__in=objs, source=Source.ICEGATE)
+        lines = of_ledger.select_related("import_item__license").order_by("pk")
+        kept = [f"{line} from customs' ledger, {name_of(line.import_item)}" for line in lines]
+        return deleted, counts, refused, [*protected, *kept]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         allotment = to_convert(request)

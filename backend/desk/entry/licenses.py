@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from desk.entry.base import EntryForm, Lines
+from desk.entry.base import EntryForm, Lines, Rows
 from desk.entry.overdraw import WarningAdmin
 from desk.entry.pick import by_license_number
 from desk.entry.site import site
 from ledger.icegate import cells
-from ledger.models import ImportItemBalance
+from ledger.models import AllotmentLine, BillOfEntryLine, ImportItemBalance
 from license import sheet_cells
 from license.formats import indian, quantity
 from license.models import ExportItem, ImportItem, License
@@ -69,9 +69,25 @@ class ImportItemForm(EntryForm):
     readers = {"unit": sheet_cells.unit}
 
 
+class ImportItemRows(Rows):
+    """An item that something draws on stays: its lines would go with it, and nobody would be shown which."""
+
+    def clean(self) -> None:
+        super().clean()
+        deleted = [form.instance.pk for form in self.deleted_forms]
+        for lines, document in ((BillOfEntryLine, "bill_of_entry"), (AllotmentLine, "allotment")):
+            drawn = lines._default_manager.filter(import_item__in=deleted).select_related(document, "import_item")
+            if line := drawn.order_by("pk").first():
+                raise ValidationError(
+                    f"Item {line.import_item.serial_number} stays: {getattr(line, document)} draws on it. "
+                    "Delete the lines that draw on it first."
+                )
+
+
 class ImportItems(ItemLines):
     model = ImportItem
     form = ImportItemForm
+    formset = ImportItemRows
     fields = (
         "serial_number", "description", "hs_code", "quantity", "unit", "cif_fc", "cif_inr", "restriction_percentage",
         "item_names", "available",

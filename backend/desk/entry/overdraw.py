@@ -8,15 +8,12 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, QueryDict
 
-from desk.entry.base import EntryAdmin, ModelForm
+from desk.entry.base import Context, EntryAdmin, refuse
 from ledger.overdraw import Positions, newly_overdrawn, positions, touched_licenses
 from license.models import License
-
-Context = dict[str, Any] | None
 
 
 class _Unknown(Exception):  # noqa: N818
@@ -42,23 +39,16 @@ class WarningAdmin(EntryAdmin):
         def save(context: Context) -> Any:
             return super(WarningAdmin, self).changeform_view(request, object_id, form_url, context)
 
-        def refuse() -> None:
-            vars(request)["overdraws"] = True
-
-        return self._warned(request, save, refuse, extra_context)
+        return self._warned(request, save, lambda: refuse(request, "Not confirmed."), extra_context)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Context = None) -> Any:
         def delete(context: Context) -> Any:
             return super(WarningAdmin, self).delete_view(request, object_id, context)
 
-        def refuse() -> None:
+        def forget() -> None:
             request.POST = QueryDict()
 
-        return self._warned(request, delete, refuse, extra_context)
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
-        return type(form.__name__, (_Refused, form), {}) if "overdraws" in vars(request) else form
+        return self._warned(request, delete, forget, extra_context)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -69,7 +59,7 @@ class WarningAdmin(EntryAdmin):
         self._check(request)
 
     def _warned(
-        self, request: HttpRequest, view: Callable[[Context], Any], refuse: Callable[[], None], context: Context
+        self, request: HttpRequest, view: Callable[[Context], Any], undo: Callable[[], None], context: Context
     ) -> Any:
         """The answer of the view; it starts again where how things stood before has to be looked up."""
         before: Positions = {}
@@ -80,7 +70,7 @@ class WarningAdmin(EntryAdmin):
             except _Unknown as unknown:
                 before |= positions(unknown.license_ids)
             except _Overdraws as found:
-                refuse()
+                undo()
                 return view({
                     **(context or {}),
                     "overdraws": found.warnings,
@@ -101,14 +91,6 @@ class WarningAdmin(EntryAdmin):
         warnings = newly_overdrawn(before, {license_id: after[license_id] for license_id in overdrawn})
         if warnings and request.POST.get("overdraw") != _digest(warnings):
             raise _Overdraws(warnings)
-
-
-class _Refused(ModelForm):
-    """Is not saved, whatever it says: the page tells why."""
-
-    def clean(self) -> Any:
-        super().clean()
-        raise ValidationError("Not confirmed.")
 
 
 def _digest(warnings: list[str]) -> str:
