@@ -114,6 +114,12 @@ def test_units_and_currencies_are_not_added_up(make: Make, viewer: Client) -> No
     assert foot[4:7] == ["777.00 EUR10,000.00 USD", "30 KGS5 LTR", "777.00 EUR10,000.00 USD"]
 
 
+def test_a_unit_may_be_any_word(make: Make, viewer: Client) -> None:
+    make("0310000001", ("Vegetable Oil", "10", "items", "0"))
+    assert table(viewer)[1]["0310000001"][4] == "10"
+    assert table(viewer)[2][5] == "10 items"
+
+
 def test_names_of_another_norm_are_other_items(make: Make, viewer: Client) -> None:
     make(
         "0310000001", ("Food Flavour (E5)|Food Flavour (E1)", "10", "KGS", "0"), ("Food Flavour (E1)", "5", "KGS", "0")

@@ -1,5 +1,6 @@
 """How templates show numbers, dates and times to people of this trade."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -51,6 +52,12 @@ def first_line(text: str) -> str:
 def part(number: Decimal, whole: Decimal) -> int:
     """How many hundredths of the whole that is, for a bar: 0 to 100."""
     return min(100, max(0, round(100 * number / whole))) if whole else 0
+
+
+@register.filter
+def pairs(amounts: Mapping[str, Decimal] | None) -> Iterable[tuple[str, Decimal]]:
+    """Keys and values, where a key may be anything: to a template `.items` is the key "items" first."""
+    return amounts.items() if amounts else ()
 
 
 @register.simple_tag(takes_context=True)
