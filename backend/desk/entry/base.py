@@ -190,7 +190,15 @@ class _Fields(_Base):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
-class EntryAdmin(_Fields, ModelAdmin):
+class Exactly(_Base):
+    """A list whose address may filter it by what is exactly so. Django allows every lookup, and PostgreSQL fails at a
+    pattern that is none."""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup.endswith("__exact") and super().lookup_allowed(lookup, value, request)
+
+
+class EntryAdmin(Exactly, _Fields, ModelAdmin):
     """A page of data entry."""
 
     form = EntryForm
@@ -217,10 +225,6 @@ class EntryAdmin(_Fields, ModelAdmin):
         form = super().get_form(request, obj, change, **kwargs)
         why = vars(request).get("refused")
         return type(form.__name__, (_Refused, form), {"why": why}) if why else form
-
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """What is typed into a choice comes as it was sent, and PostgreSQL has no text with NUL."""
-        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
 
 
 COLLIDES = (

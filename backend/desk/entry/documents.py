@@ -211,7 +211,7 @@ class BillOfEntryAdmin(WarningAdmin):
 def to_convert(request: HttpRequest) -> Allotment | None:
     """The allotment that the page is asked to convert: one that reserves still, and may be converted."""
     asked = request.GET.get("allotment", "")
-    if not re.fullmatch(r"[0-9]{1,18}", asked, re.ASCII):
+    if not (request.user.has_perm("ledger.view_allotment") and re.fullmatch(r"[0-9]{1,18}", asked, re.ASCII)):
         return None
     return Allotment.objects.filter(pk=asked, type=AllotmentType.ALLOTMENT, bills_of_entry__isnull=True).first()
 

@@ -11,6 +11,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
+from desk.entry.base import Exactly
 from desk.entry.site import site
 
 if TYPE_CHECKING:  # Django's own class takes no parameter
@@ -20,7 +21,7 @@ else:
 
 
 @admin.register(User, site=site)
-class PersonAdmin(OfUsers):
+class PersonAdmin(Exactly, OfUsers):
     fieldsets = (
         (None, {"fields": ("username", "password", "is_active", "groups")}),
         ("Who that is", {"fields": ("first_name", "last_name", "email", "last_login")}),
@@ -39,4 +40,6 @@ class PersonAdmin(OfUsers):
         return False
 
 
-site.register(Group, GroupAdmin)
+@admin.register(Group, site=site)
+class PeopleAdmin(Exactly, GroupAdmin):
+    pass

@@ -93,7 +93,7 @@ def described(allotment: Allotment) -> str:
 
 
 def _term(request: HttpRequest) -> str:
-    return request.GET.get("term", "").replace("\0", "").strip()
+    return request.GET.get("term", "").strip()
 
 
 def _page(request: HttpRequest, found: "QuerySet[Row]") -> tuple[list[Row], bool]:

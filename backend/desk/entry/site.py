@@ -5,7 +5,7 @@ from functools import update_wrapper
 from typing import Any, TypeVar, cast
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path
@@ -34,12 +34,15 @@ class EntrySite(admin.AdminSite):
         return any(any(entered.get_model_perms(request).values()) for entered in self._registry.values())
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
-        """Refuses (403) whom Django's would lead to the login: nobody comes this far without having logged in."""
+        """Refuses (403) whom Django's would lead to the login: nobody comes this far without having logged in. And an
+        address (400) that would break each list and choice."""
         checked = super().admin_view(view, cacheable)
 
         def refuse_or_show(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not self.has_permission(request):
                 raise PermissionDenied
+            if "%00" in request.META["QUERY_STRING"]:  # PostgreSQL has no text with it, and Django asks for it
+                raise BadRequest("An address with a NUL character.")
             return checked(request, *args, **kwargs)
 
         return cast("View", update_wrapper(refuse_or_show, checked))
