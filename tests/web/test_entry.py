@@ -642,6 +642,7 @@ def test_who_may_not_see_an_allotment_converts_none(log_in: LogIn) -> None:
 
 
 BALANCE = f"License {NUMBER}: balance"
+SUGAR = f"License {NUMBER}, item 2: value"
 POOL = f"License {NUMBER}, items 3, 4: pool (10 % by norm E5)"
 
 
@@ -680,7 +681,7 @@ def test_a_quantity_and_a_value_of_its_own_and_a_pool(operator: Client) -> None:
     lines = [line(item(1), "0", "100.5"), line(item(2), "501"), line(item(3), "70"), line(item(4), "50.10")]
     assert warnings(post(operator, ALLOTMENT, company=1, lines=lines)) == [
         f"License {NUMBER}, item 1: quantity 100 left, this entry takes 100.5 more: it would be overdrawn by 0.5.",
-        f"License {NUMBER}, item 2: value USD 500.00 left, this entry takes 501.00 more: it would be overdrawn by 1.00.",
+        f"{SUGAR} USD 500.00 left, this entry takes 501.00 more: it would be overdrawn by 1.00.",
         f"{POOL} USD 120.00 left, this entry takes 120.10 more: it would be overdrawn by 0.10.",
     ]
 
