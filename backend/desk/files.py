@@ -20,7 +20,7 @@ from desk.balance_pdf import as_pdf
 from desk.balance_sheet import LICENSE, MAX_SHEETS, Sheet, as_workbook, cells
 from desk.licenses import FIGURES, STATES, LicenseFilter, all_licenses, in_order, marks, totals
 from desk.views import Page, page
-from desk.workbook import Cell, Column, Workbook, csv_lines
+from desk.workbook import MAX_ROWS, Cell, Column, Workbook, csv_lines
 from ledger.explain import explain
 from ledger.models import Quarantine
 from license.clock import business_date
@@ -72,6 +72,8 @@ def licenses_csv(request: HttpRequest) -> HttpResponseBase:
 def licenses_xlsx(request: HttpRequest) -> HttpResponseBase:
     """The same as a workbook, with totals by currency and what was asked for: all of one snapshot."""
     found = selected(request.GET)
+    if found.count() >= MAX_ROWS:
+        raise NoFileError("A sheet of Excel cannot hold so many licenses. Narrow the filter, or take the list as CSV.")
     book, when = Workbook(), timezone.now()
     with snapshot():
         table = book.table("Licenses", LIST)

@@ -19,6 +19,8 @@ from license.formats import day, safe_cell
 
 Cell = str | Decimal | int | date | None
 
+MAX_ROWS = 1_048_576
+"""Of a sheet, its heading among them; XlsxWriter passes over what comes later, and says nothing."""
 MAX_TEXT = 32_767
 """Characters that a cell of Excel can hold."""
 FIRST_YEAR = 1900

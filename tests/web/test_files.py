@@ -357,6 +357,15 @@ def test_too_many_or_none_is_said(kind: str, viewer: Client, monkeypatch: pytest
     assert content(viewer.get(f"/balance-sheets.{kind}?state=active"))
 
 
+@pytest.mark.usefixtures("desk")
+def test_no_row_is_passed_over_in_silence(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("desk.files.MAX_ROWS", 1 + len(KINDS))
+    assert content(viewer.get("/licenses.xlsx"))
+    monkeypatch.setattr("desk.files.MAX_ROWS", len(KINDS))
+    response = viewer.get("/licenses.xlsx")
+    assert (response.status_code, b"take the list as CSV" in response.content) == (400, True)
+
+
 def test_the_page_of_a_license_leads_to_its_sheets(license: License, viewer: Client) -> None:
     links = read(viewer.get(f"/licenses/{NUMBER}/")).links("//p[@class='download']/a")
     assert links == {kind: f"/licenses/{NUMBER}/balance-sheet.{kind.lower()}" for kind in ("PDF", "XLSX")}
