@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import Page, expect
 
 from browser import chromium
 from django_setup import CHECKOUT, set_up_django
@@ -42,6 +44,26 @@ class Shot:
     address: str
     size: tuple[int, int] = WIDE
     scheme: str = "light"
+    prepare: Callable[[Page], None] = lambda _: None
+    """What is done in the page before."""
+
+
+def overdraw(page: Page) -> None:
+    """Type a bill of entry that takes more than is left of a pool, and try to save it."""
+    page.get_by_label("Number:").fill("4711")
+    page.get_by_label("Date:", exact=True).fill("05/11/2026")
+    page.locator("[aria-labelledby*=import_item]").click()
+    page.keyboard.type(f"{NUMBER} 7")
+    expect(page.get_by_role("option")).to_contain_text([f"{NUMBER} / 7"])
+    page.keyboard.press("Enter")
+    page.locator("#id_lines-0-quantity").fill("850")
+    page.locator("#id_lines-0-cif_fc").fill("12,500.50")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def show_the_chart(page: Page) -> None:
+    page.get_by_role("heading", name="Balance over time").evaluate("heading => heading.scrollIntoView()")
 
 
 NAMES = (
@@ -52,11 +74,14 @@ NAMES = (
     "Hooghly Confectioners",
     "Morbi Ceramics",
 )
-LICENSE = "/licenses/0311020358/"
+NUMBER = "0311020358"
+LICENSE = f"/licenses/{NUMBER}/"
 SHOTS = [
     Shot("home", "/"),
     Shot("licenses", "/licenses/"),
     Shot("license", LICENSE),
+    Shot("license-chart", LICENSE, prepare=show_the_chart),
+    Shot("entry-overdraw", "/entry/ledger/billofentry/add/", prepare=overdraw),
     Shot("items", "/items/?norm=E5"),
     Shot("allotments", "/allotments/"),
     Shot("reconciliation", "/reconciliation/1/"),
@@ -92,6 +117,7 @@ def main() -> None:
             context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
             page = context.new_page()
             page.goto(shot.address)
+            shot.prepare(page)
             save(page.screenshot(), FOLDER / f"{shot.name}.png")
             context.close()
     print(f"{len(SHOTS)} pictures, {sum(file.stat().st_size for file in FOLDER.glob('*.png')) // 1024} kB: {FOLDER}")
@@ -107,7 +133,7 @@ def dress_up() -> None:
     for company, name in zip(Company.objects.order_by("pk"), NAMES, strict=False):
         company.name = name
         company.save()
-    shown = License.objects.get(license_number=LICENSE.split("/")[2])
+    shown = License.objects.get(license_number=NUMBER)
     shown.file_number = "03/24/040/00017/AM26"
     shown.save()
     item = shown.import_items.order_by("serial_number")[0]
