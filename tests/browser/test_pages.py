@@ -37,6 +37,7 @@ PAGES = {
     "a license to change": lambda: f"/entry/license/license/{License.objects.first().pk}/change/",
     "a license to add": lambda: "/entry/license/license/add/",
     "a bill of entry to add": lambda: "/entry/ledger/billofentry/add/",
+    "somebody to change": lambda: f"/entry/auth/user/{User.objects.first().pk}/change/",
     "an allotment to change": lambda: f"/entry/ledger/allotment/{Allotment.objects.first().pk}/change/",
 }
 """Where each is, when the desk has been made."""
@@ -158,7 +159,7 @@ def test_from_the_button_to_the_report(open_window: OpenWindow, desk: None) -> N
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None) -> None:
-    page = open_window("operator", color_scheme=scheme)
+    page = open_window("administrator", color_scheme=scheme)
     for name, address in PAGES.items():
         page.goto(address())
         assert page.evaluate(CONTRAST) == [], name
@@ -167,11 +168,12 @@ def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None
 
 
 def test_every_page_fits_a_telephone(open_window: OpenWindow, desk: None) -> None:
-    page = open_window("operator", viewport=NARROW)
+    page = open_window("administrator", viewport=NARROW)
     License.objects.filter(license_number="0310000008").update(file_number="03/24/040/00017/AM26/" * 2)
     for name, address in PAGES.items():
         page.goto(address())
         assert not is_too_wide(page), name
+        assert page.evaluate("(head => head.scrollHeight <= head.offsetHeight)(document.querySelector('header'))"), name
 
 
 def test_the_way_in_can_be_read(open_window: OpenWindow, desk: None) -> None:
