@@ -135,9 +135,8 @@ class Relay:
         self._work()
 
     def _work(self) -> None:
-        there = _newest()
+        self._seen = _newest()
         outcome = engine.sweep()
-        self._seen = there & _newest()
         self._oldest_since = self.clock()
         self._retries_at = self._oldest_since + RETRY_SECONDS
         if outcome.changes or outcome.recomputed:

@@ -223,10 +223,14 @@ def test_what_is_busy_among_many_is_tried_again_and_again_but_not_at_every_look(
 
 def test_what_only_another_holds_is_tried_less_and_less_often(hands: Hands) -> None:
     """A worker that is long at work has claimed it; it can be seen, and cannot be had."""
+    hands.relay.is_sleepy = False
+    assert [hands.relay.look() for _ in range(6)][-1] == module.QUIET_SECONDS
     write()
     with session() as worker:
         worker.execute("SELECT FROM ledger_licensechange FOR UPDATE")
-        assert [hands.relay.look() for _ in range(6)][-1] == module.QUIET_SECONDS
+        waits = [hands.relay.look() for _ in range(6)]
+        assert waits[0] == module.BUSY_SECONDS
+        assert waits[-1] == module.QUIET_SECONDS
     hands.relay.look()
     assert_balances_follow_facts()
 
@@ -382,6 +386,24 @@ def test_what_wakes_it_while_others_write_on_is_one_batch(hands: Hands, monkeypa
     write(6)
     assert hands.relay.look() == 0
     assert next(amounts) == 12
+
+
+def test_what_comes_while_it_tries_what_is_busy_waits_for_nothing(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    drain_short = module.engine.drain
+
+    def another_writes(**how: bool) -> Any:
+        outcome = drain_short(**how)
+        write(6, license_id=2)
+        return outcome
+
+    with session() as engine:
+        engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
+        assert [hands.relay.look() for _ in range(5)][-1] == module.QUIET_SECONDS
+        monkeypatch.setattr(module.engine, "drain", another_writes)
+        assert hands.relay.look() == 0
 
 
 @pytest.mark.parametrize(
