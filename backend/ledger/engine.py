@@ -89,8 +89,8 @@ def recompute(license_ids: Iterable[int], *, with_items: bool = True) -> Outcome
 def drain(keys: Keys | None = None, *, is_short: bool = False) -> Outcome:
     """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
 
-    Returns when none is left of what was there when it looked, except what others are at work on. A short one returns
-    after the first batch that works anything off, and tries nothing twice. Safe to run any number of times at once, and
+    Returns when none is left of what was there when it looked, except what others are at work on. A short one tries
+    nothing twice, and returns after a batch that worked off what it could while there may be more. Safe to run any number of times at once, and
     with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
@@ -100,9 +100,9 @@ def drain(keys: Keys | None = None, *, is_short: bool = False) -> Outcome:
     left: dict[int, set[int]] = {}
     attempt = 0
     while True:
-        batch, is_last = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
+        batch, is_all, is_last = _again_after_deadlock(partial(_drain_batch, transactions, list(left), outcome))
         left |= batch
-        if is_short and (is_last or outcome.changes):
+        if is_short and (is_last or (outcome.changes and not is_all)):
             break
         if not is_last:
             continue
@@ -135,9 +135,10 @@ def _recompute_batch(license_ids: set[int], outcome: Outcome, *, with_items: boo
 
 def _drain_batch(
     transactions: Sequence[str] | None, busy: Sequence[int], outcome: Outcome
-) -> tuple[dict[int, set[int]], bool]:
+) -> tuple[dict[int, set[int]], bool, bool]:
     """Work off a batch of changes: of these transactions, or any (None); not the busy ones. Returns those that stay,
-    each with those of its licenses that were busy, and whether there was no more to claim."""
+    each with those of its licenses that were busy, whether there was no more to claim, and whether none of what was
+    claimed is left for the next batch either."""
     with _transaction(outcome) as done:
         claimed = queries.rows(
             "claim_changes",
@@ -147,7 +148,7 @@ def _drain_batch(
             at_most=BATCH_CHANGES,
         )
         if not claimed:
-            return {}, True
+            return {}, True, True
         licenses_of = {change: {license_id} - {None} for change, license_id, _ in claimed}
         if several := [change for change, _, may_mean_several in claimed if may_mean_several]:
             for change in queries.column("fan_out_changes", change_ids=several, at_most=BATCH_LICENSES):
@@ -164,8 +165,8 @@ def _drain_batch(
         worked_off = [change for change in chosen if change not in left]
         queries.execute("delete_changes", change_ids=worked_off)
         done.changes = len(worked_off)
-    is_last = len(claimed) < BATCH_CHANGES and chosen.keys() >= {change for change, *_ in claimed}
-    return left, is_last
+    is_all = len(claimed) < BATCH_CHANGES
+    return left, is_all, is_all and chosen.keys() >= {change for change, *_ in claimed}
 
 
 def _choose(licenses_of: dict[int, set[int]]) -> dict[int, set[int]]:

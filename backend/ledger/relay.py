@@ -94,9 +94,9 @@ class Relay:
         if not there <= self._seen:
             self._wait_seconds = BUSY_SECONDS
         if 0 < len(there) <= FEW:
-            outcome = engine.drain(is_short=True)
+            engine.drain(is_short=True)
             self._seen, there = there, _newest()
-            if there and (outcome.changes or not there <= self._seen):
+            if not there <= self._seen:
                 return 0
         elif there and self._is_out_of_patience():
             self._work()

@@ -241,7 +241,7 @@ def test_few_changes_that_mean_many_licenses_are_worked_off_without_a_pause(
     monkeypatch.setattr(module.engine, "BATCH_LICENSES", 1)
     for license_id in (1, 2, 3):
         write(5, license_id)
-    assert [hands.relay.look() for _ in range(3)] == [0, 0, module.SLEEP_SECONDS]
+    assert hands.relay.look() == module.SLEEP_SECONDS
     assert_balances_follow_facts()
 
 
@@ -254,11 +254,8 @@ def test_behind_changes_that_mean_many_licenses_and_are_busy_nothing_starves(
     with session() as engine:
         engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 1)")
         engine.execute("SELECT pg_advisory_xact_lock((x'4C62'::bigint << 48) | 2)")
-        waits = [hands.relay.look() for _ in range(4)]
+        hands.relay.look()
         assert set(LicenseChange.objects.values_list("license_id", flat=True)) == {1, 2}
-        assert waits[:2] == [0, 0]
-        assert waits[2] > 0
-    hands.relay.look()
     hands.relay.look()
     assert_balances_follow_facts()
 
@@ -267,6 +264,7 @@ def test_one_change_that_means_many_licenses_is_handed_over_as_many(
     hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.engine, "BATCH_LICENSES", 2)
+    monkeypatch.setattr(module.engine, "BATCH_CHANGES", 2)
     monkeypatch.setattr(module, "FEW", 1)
     with session(autocommit=True) as other:
         other.execute("INSERT INTO ledger_licensechange (source, operation) VALUES ('', 'TRUNCATE')")
