@@ -90,8 +90,8 @@ def drain(keys: Keys | None = None, *, is_short: bool = False) -> Outcome:
     """Work off pending changes: those that `keys` name and all else of their transactions, or every one.
 
     Returns when none is left of what was there when it looked, except what others are at work on. A short one tries
-    nothing twice, and returns after a batch that worked off what it could while there may be more. Safe to run any number of times at once, and
-    with nothing to do. Must not be called inside a transaction.
+    nothing twice, and returns after a full batch that worked anything off, though there may be more. Safe to run any
+    number of times at once, and with nothing to do. Must not be called inside a transaction.
     """
     outcome = Outcome()
     transactions = queries.column("transactions_of_keys", **_ids(keys)) if keys else None
