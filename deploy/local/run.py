@@ -3,7 +3,6 @@
 A database of its own gets somebody who may log in, and the sample ledgers; one that was there before is left as it is.
 """
 
-import io
 import secrets
 import signal
 import socket
@@ -21,6 +20,7 @@ set_up_django()
 from django.core.management import call_command  # noqa: E402
 
 import env_file  # noqa: E402
+import samples  # noqa: E402
 
 MANAGE = "backend/manage.py"
 FOLDER = CHECKOUT / ".local" / "run"
@@ -34,7 +34,7 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     if "DATABASE_URL" in env_file.read(CHECKOUT / ".local" / "servers.env"):  # it is our own
         login = let_somebody_in()
-        load_samples()
+        samples.load()
     else:
         login = f"The database is not ours: {MANAGE} createsuperuser makes somebody who may log in."
     port = PORT if is_free(PORT) else find_free_port()
@@ -71,19 +71,6 @@ def let_somebody_in() -> str:
     password = secrets.token_urlsafe(12)
     User.objects.create_user(PERSON, password=password).groups.add(Group.objects.get(name="administrator"))
     return f"Log in as {PERSON}, password {password} (shown this once; {another})."
-
-
-def load_samples() -> None:
-    """Where there is no license yet."""
-    from license.models import License
-
-    if License.objects.exists():
-        return
-    samples = CHECKOUT / "samples"
-    call_command("import_icegate", *sorted(map(str, samples.glob("[da]*-2025*"))), stdout=io.StringIO())
-    for name in ("item-names.csv", "items.csv"):
-        call_command("import_items", str(samples / name), stdout=io.StringIO())
-    call_command("match_items", stdout=io.StringIO())
 
 
 def wait_for(port: int, web: subprocess.Popen[bytes]) -> None:

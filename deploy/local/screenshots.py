@@ -1,10 +1,9 @@
-"""`make screenshots`: what people see of the sample ledgers, dressed up a little, as pictures in docs/screenshots/."""
+"""`make screenshots`: what people see of the sample ledgers, as pictures in docs/screenshots/."""
 
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -23,13 +22,12 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
+import samples  # noqa: E402
 from ledger.engine import drain  # noqa: E402
-from ledger.models import Allotment, AllotmentLine  # noqa: E402
-from license.clock import business_date  # noqa: E402
-from license.models import Company, License  # noqa: E402
 from license.tasks import sync_all_licenses  # noqa: E402
 from reconcile import freshness  # noqa: E402
-from run import load_samples, wait_for  # noqa: E402
+from run import wait_for  # noqa: E402
+from samples import NUMBER  # noqa: E402
 
 FOLDER = CHECKOUT / "docs" / "screenshots"
 WIDE, NARROW = (1280, 800), (390, 780)
@@ -66,15 +64,6 @@ def show_the_chart(page: Page) -> None:
     page.get_by_role("heading", name="Balance over time").evaluate("heading => heading.scrollIntoView()")
 
 
-NAMES = (
-    "Surat Foods",
-    "Malabar Spice Exports",
-    "Konkan Chemicals",
-    "Deccan Textiles",
-    "Hooghly Confectioners",
-    "Morbi Ceramics",
-)
-NUMBER = "0311020358"
 LICENSE = f"/licenses/{NUMBER}/"
 SHOTS = [
     Shot("home", "/"),
@@ -94,8 +83,7 @@ SHOTS = [
 
 def main() -> None:
     call_command("migrate", verbosity=0)
-    load_samples()
-    dress_up()
+    samples.load()
     drain()
     sync_all_licenses()
     client = Client()
@@ -121,24 +109,6 @@ def main() -> None:
             save(page.screenshot(), FOLDER / f"{shot.name}.png")
             context.close()
     print(f"{len(SHOTS)} pictures, {sum(file.stat().st_size for file in FOLDER.glob('*.png')) // 1024} kB: {FOLDER}")
-
-
-def dress_up() -> None:
-    """The samples are of 2025 and no ledger has names: some licenses are made newer, one gets an allotment, and all
-    exporters a name."""
-    today = business_date()
-    for days, license in zip((400, 210, 75, 45, 12, -20), License.objects.order_by("-license_number"), strict=False):
-        license.license_expiry_date = today + timedelta(days)
-        license.save()
-    for company, name in zip(Company.objects.order_by("pk"), NAMES, strict=False):
-        company.name = name
-        company.save()
-    shown = License.objects.get(license_number=NUMBER)
-    shown.file_number = "03/24/040/00017/AM26"
-    shown.save()
-    item = shown.import_items.order_by("serial_number")[0]
-    allotment = Allotment.objects.create(company=Company.objects.order_by("pk")[0], item_name="cashew")
-    AllotmentLine.objects.create(allotment=allotment, import_item=item, quantity=100, cif_fc="1250.75")
 
 
 def save(png: bytes, path: Path) -> None:
