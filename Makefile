@@ -54,7 +54,7 @@ run: $(INSTALLED)
 
 # Two at a time, each with servers of its own: many tests wait for processes.
 test: $(INSTALLED)
-	@exec $(PYTHON_OF_VENV) -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(PYTHON_OF_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What happened, and how to replay it, is printed; logs stay in .local/faults/.
 faults: $(INSTALLED)

@@ -141,7 +141,8 @@ def left(licenses: Sequence[License], norm_id: int | None) -> dict[int, dict[int
     """By license, by item name; under None the items that have no name of this norm."""
     cells: dict[int, dict[int | None, Left]] = {license.pk: {} for license in licenses}
     ids = list(cells)
-    for row in queries.dicts("item_cells", license_ids=ids, norm_id=norm_id):
+    rows = queries.dicts("item_cells", license_ids=ids, norm_id=norm_id)
+    for row in sorted(rows, key=lambda row: row["unit"]):  # the query has no order: its plan may change it
         cell = cells[row["license_id"]].setdefault(row["item_name_id"], Left())
         cell.quantities[row["unit"]] = row["quantity"]
         cell.value = max(cell.value, row["value"])
