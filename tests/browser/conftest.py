@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -24,6 +25,13 @@ REPORT_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", (event) =>
         console.error(`the policy forbids ${event.violatedDirective}: ${event.blockedURI}`));
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first of these tests may have to wait until a browser is installed."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="module")
