@@ -8,25 +8,19 @@ from typing import Any
 
 import django_filters as filters
 from django.core.paginator import Page
-from django.db.models import Count, Exists, F, Func, Min, OuterRef, Q, QuerySet, Sum, Value
+from django.db.models import Count, F, Func, Min, Q, QuerySet, Sum, Value
 from django.forms import DateInput, SearchInput
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from desk.lists import sorted_and_paged
+from desk.lists import RELEASED, companies, sorted_and_paged
 from desk.views import page
 from ledger.models import Allotment, AllotmentLine, AllotmentType, BillOfEntry, BillOfEntryLine, TransactionType
 from license.formats import as_license_number
-from license.models import Company, License
+from license.models import License
 
 MOST_ADDED_UP = 1_000
 """Documents. The lines of more take too long to add up for a page."""
-
-RELEASES = Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk"))
-
-
-def _companies(words: str) -> QuerySet[Company]:
-    return Company.objects.filter(Q(name__icontains=words) | Q(iec__istartswith=words))
 
 
 def _licenses(typed: str) -> QuerySet[License]:
@@ -56,7 +50,7 @@ class AllotmentFilter(filters.FilterSet):  # type: ignore[misc]  # it has no typ
         """By company, goods, or its number as it is called: 12, AT 12, Allotment 12."""
         words = typed.strip()
         number = words.rpartition(" ")[2]
-        found = Q(company__in=_companies(words)) | Q(item_name__icontains=words)
+        found = Q(company__in=companies(words)) | Q(item_name__icontains=words)
         return allotments.filter(found | Q(pk=int(number)) if re.fullmatch("[0-9]{1,18}", number) else found)
 
     def of_license(self, allotments: QuerySet[Allotment], _: str, typed: str) -> QuerySet[Allotment]:
@@ -64,7 +58,7 @@ class AllotmentFilter(filters.FilterSet):  # type: ignore[misc]  # it has no typ
         return allotments.filter(pk__in=lines.values("allotment"))
 
     def in_state(self, allotments: QuerySet[Allotment], _: str, state: str) -> QuerySet[Allotment]:
-        return allotments.filter(~Exists(RELEASES) if state == "open" else Exists(RELEASES))
+        return allotments.filter(~RELEASED if state == "open" else RELEASED)
 
 
 class BillOfEntryFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types
@@ -87,7 +81,7 @@ class BillOfEntryFilter(filters.FilterSet):  # type: ignore[misc]  # it has no t
         return bills.alias(bare_number=Func(F("number"), Value("0"), function="ltrim")).filter(
             Q(number__icontains=words)
             | Q(bare_number=words.lstrip("0"))
-            | Q(company__in=_companies(words))
+            | Q(company__in=companies(words))
             | Q(port__code__istartswith=words)
         )
 

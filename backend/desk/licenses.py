@@ -26,10 +26,11 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now, TruncDate
 
+from desk.lists import companies
 from ledger.models import Quarantine
 from license.clock import INDIA, business_date
 from license.formats import as_license_number
-from license.models import Company, License
+from license.models import License
 from reconcile.sql import queries
 
 SOON_DAYS = (30, 60, 90)
@@ -126,12 +127,11 @@ class LicenseFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types
     def search(self, licenses: QuerySet[License], _: str, typed: str) -> QuerySet[License]:
         """A whole number as a spreadsheet mangled it finds its license too."""
         words = typed.strip()
-        exporters = Company.objects.filter(Q(name__icontains=words) | Q(iec__istartswith=words))
         return licenses.filter(
             Q(_stands_in("license_number", words))
             | Q(_stands_in("file_number", words))
             | Q(license_number=as_license_number(words))
-            | Q(exporter__in=exporters)  # a join would be made for every license
+            | Q(exporter__in=companies(words))  # a join would be made for every license
         )
 
     def in_state(self, licenses: QuerySet[License], _: str, state: str) -> QuerySet[License]:

@@ -1,14 +1,24 @@
-"""What every list of the desk does alike: it is sorted and shown page by page, as its address says."""
+"""What every list of the desk does alike: it is searched, sorted and shown page by page, as its address says."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.expressions import OrderBy
 from django.http import HttpRequest
 
+from ledger.models import Allotment
+from license.models import Company
+
 PAGE_SIZE = 50
+RELEASED = Exists(Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk")))
+"""Of an allotment: it reserves no longer."""
+
+
+def companies(words: str) -> QuerySet[Company]:
+    """By a part of the name, or the beginning of the IEC."""
+    return Company.objects.filter(Q(name__icontains=words) | Q(iec__istartswith=words))
 
 
 def paged(request: HttpRequest, found: QuerySet[Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from desk.balance_sheet import MAX_SHEETS
 from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, in_order, totals, with_marks
-from desk.lists import PAGE_SIZE
+from desk.lists import PAGE_SIZE, RELEASED
 from desk.statement import over_time, statement
 from ledger.explain import explain
 from ledger.models import Allotment, BillOfEntry
@@ -43,11 +42,10 @@ def page(*permissions: str) -> Callable[[Page], Page]:
 def home(request: HttpRequest) -> HttpResponse:
     """What a morning needs. Each number leads to its list."""
     found = counts()
-    released = Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk"))
     shown = {
         "counts": [(state, label, found[state]) for state, (label, _) in STATES.items()],
         "every": found["every"],
-        "waiting": Allotment.objects.filter(~Exists(released)).count(),
+        "waiting": Allotment.objects.filter(~RELEASED).count(),
     }
     if request.user.has_perm("reconcile.view_reconciliationrun"):
         run = last_run()

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, JsonResponse
 
+from desk.lists import RELEASED
 from ledger.models import Allotment, AllotmentLine, AllotmentType, BillOfEntryLine, ImportItemBalance
 from license.formats import as_license_number, indian, quantity
 from license.models import ImportItem
@@ -77,8 +78,7 @@ def allotments(request: HttpRequest) -> JsonResponse:
     license that it draws on, or a part of its company's name."""
     if not request.user.has_perm("ledger.view_allotment"):
         raise PermissionDenied
-    released = Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk"))
-    found = Allotment.objects.filter(~Exists(released), type=AllotmentType.ALLOTMENT)
+    found = Allotment.objects.filter(~RELEASED, type=AllotmentType.ALLOTMENT)
     if typed := _term(request):
         named = Q(pk=typed) if re.fullmatch(r"[0-9]{1,18}", typed, re.ASCII) else Q(company__name__icontains=typed)
         drawing = drawing_on(AllotmentLine, typed).values("allotment")
