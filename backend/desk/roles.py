@@ -10,7 +10,8 @@ FACTS = (
 )  # fmt: skip
 BALANCES = ("ledger.licensebalance", "ledger.importitembalance")
 EVIDENCE = (
-    "ledger.balancehistory", "ledger.quarantine", "reconcile.reconciliationrun", "reconcile.drift", "reconcile.finding",
+    "ledger.balancehistory", "ledger.quarantine", "ledger.overdraw", "reconcile.reconciliationrun", "reconcile.drift",
+    "reconcile.finding",
 )  # fmt: skip
 """What tells whether a balance can be relied on, and how it came about."""
 RUN = "reconcile.reconciliationrun"
@@ -26,6 +27,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "add": (*FACTS, RUN, *PEOPLE),
         "change": (*FACTS, *PEOPLE),
         "delete": (*FACTS, *PEOPLE),
+        "overdraw": ("ledger.allotment",),
     },
 }
 """By group: what it may do with which models."""

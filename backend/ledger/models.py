@@ -118,6 +118,7 @@ class Allotment(models.Model):
     bills_of_entry = models.ManyToManyField(BillOfEntry, blank=True, related_name="allotments")
 
     class Meta:
+        permissions = [("overdraw_allotment", "Can allot more than a license has left")]
         constraints = [
             within("required_quantity", QUANTITY_MAX),
             dated("estimated_arrival_date"),
@@ -154,6 +155,22 @@ class AllotmentLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cif_fc} of {self.allotment}"
+
+
+class Overdraw(models.Model):
+    """Somebody has entered what overdraws a license, though told so. Written with the entry, and never changed."""
+
+    license = models.ForeignKey(License, models.DO_NOTHING, db_constraint=False, related_name="overdraws")
+    entry = text(100, help_text="The document: Allotment 12.")
+    sentence = models.TextField(help_text="What was overdrawn, with the numbers that were confirmed.")
+    confirmed_by = models.CharField(max_length=150, help_text="User name.")
+    confirmed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class LicenseChange(models.Model):

@@ -1,17 +1,19 @@
 """What a write would overdraw, told before it is committed: the positions of the licenses that it touches, by the one
 definition of the rules, before and after.
 
-It warns, and guards nothing: two people who write at the same time do not see each other's entries.
+Two who ask here about the same license take turns, from when they look until they commit, so neither is told what the
+other is about to use up. Who writes facts without asking (a ledger of customs, plain SQL) waits for nobody.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from ledger.fields import CurrentTransactionId
-from ledger.models import LicenseChange
+from ledger.models import LicenseChange, Overdraw
 from ledger.sql import queries
 from license.formats import indian, quantity
 from license.models import License
@@ -47,19 +49,54 @@ class Position:
         return indian(number) if self.unit else quantity(number)
 
 
-def touched_licenses() -> list[int]:
-    """The licenses whose balances depend on what this transaction has written so far."""
-    changes = LicenseChange.objects.filter(transaction_id=CurrentTransactionId()).values_list("pk", flat=True)
-    return sorted({license_id for _, license_id in queries.rows("resolve_changes", change_ids=list(changes))})
+@dataclass(frozen=True, slots=True)
+class Overdrawn:
+    """Something of a license that a write overdraws, or overdraws further."""
+
+    license_id: int
+    sentence: str
+    """What it is, with the numbers."""
 
 
-def positions(license_ids: Iterable[int]) -> Positions:
-    """Of these licenses, as this transaction sees them; nothing of one that does not exist."""
+class OverdrawsError(Exception):
+    """A write overdraws, and nobody has confirmed these numbers. All of it must be rolled back."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__(" ".join(sentences))
+        self.sentences = sentences
+
+    def confirmation(self) -> str:
+        """What says, given to `confirm`, that these very numbers have been seen."""
+        return _digest(self.sentences)
+
+
+def before(license_ids: Iterable[int]) -> Positions:
+    """Of these licenses, which until this transaction ends nobody else draws on who asks here. Must come before the
+    writes, in a transaction."""
     ids = list(license_ids)
-    found: Positions = {license_id: {} for license_id in ids}
-    licenses = License.objects.in_bulk(ids)
+    _take_turns(ids)
+    return positions(ids)
+
+
+def after() -> Positions:
+    """Of the licenses whose balances depend on what this transaction has written; from here on nobody else draws on
+    them who asks here."""
+    changes = LicenseChange.objects.filter(transaction_id=CurrentTransactionId()).values_list("pk", flat=True)
+    ids = sorted({license_id for _, license_id in queries.rows("resolve_changes", change_ids=list(changes))})
+    _take_turns(ids)
+    return positions(ids)  # a younger snapshot than the lock
+
+
+def _take_turns(license_ids: list[int]) -> None:
+    queries.rows("lock_drawing", license_ids=license_ids)
+
+
+def positions(license_ids: Sequence[int]) -> Positions:
+    """Of these licenses, as this transaction sees them; nothing of one that does not exist."""
+    found: Positions = {license_id: {} for license_id in license_ids}
+    licenses = License.objects.in_bulk(license_ids)
     rows = defaultdict(list)
-    for row in queries.dicts("explain_license", license_ids=ids, today=None):
+    for row in queries.dicts("explain_license", license_ids=list(license_ids), today=None):
         rows[row["license_id"]].append(row)
     for license_id, of_license in rows.items():
         found[license_id] = dict(_positions(licenses[license_id], of_license))
@@ -89,11 +126,27 @@ def _positions(license: License, rows: list[dict[str, Any]]) -> Iterator[tuple[K
         yield (norm, percentage), Position(pool, unit, sharing[0]["own_value"])
 
 
-def newly_overdrawn(before: Mapping[int, Mapping[Key, Position]], after: Positions) -> list[str]:
-    """A sentence for each thing that is overdrawn after, and was not before, or by less."""
+def newly_overdrawn(before: Mapping[int, Mapping[Key, Position]], after: Positions) -> list[Overdrawn]:
+    """Each thing that is overdrawn after, and was not before, or by less. Before, a license that is not there had
+    nothing."""
     return [
-        sentence
+        Overdrawn(license_id, sentence)
         for license_id, of_license in after.items()
         for key, position in of_license.items()
-        if (sentence := position.overdraws_more_than(before[license_id].get(key)))
+        if (sentence := position.overdraws_more_than(before.get(license_id, {}).get(key)))
     ]
+
+
+def confirm(overdrawn: Sequence[Overdrawn], *, entry: str, by: str, confirmation: str) -> None:
+    """Write down that somebody has let `entry` overdraw. Raises OverdrawsError unless the confirmation is that of these
+    very numbers, and not of others that have come about since. Nothing overdrawn needs none."""
+    sentences = [each.sentence for each in overdrawn]
+    if sentences and confirmation != _digest(sentences):
+        raise OverdrawsError(sentences)
+    Overdraw.objects.bulk_create(
+        Overdraw(license_id=each.license_id, entry=entry, sentence=each.sentence, confirmed_by=by) for each in overdrawn
+    )
+
+
+def _digest(sentences: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sentences).encode()).hexdigest()

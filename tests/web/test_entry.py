@@ -680,7 +680,7 @@ def test_exactly_what_is_left_may_be_taken(operator: Client) -> None:
 def test_a_quantity_and_a_value_of_its_own_and_a_pool(operator: Client) -> None:
     lines = [line(item(1), "0", "100.5"), line(item(2), "501"), line(item(3), "70"), line(item(4), "50.10")]
     of = f"License {NUMBER}, item"
-    assert warnings(post(operator, ALLOTMENT, company=1, lines=lines)) == [
+    assert warnings(post(operator, BILL, number="4712", lines=lines)) == [
         f"{of} 1: quantity 100 left, this entry takes 100.5 more: it would be overdrawn by 0.5.",
         f"{of} 2: value USD 500.00 left, this entry takes 501.00 more: it would be overdrawn by 1.00.",
         f"{POOL} USD 120.00 left, this entry takes 120.10 more: it would be overdrawn by 0.10.",

@@ -250,6 +250,9 @@ class AllotmentAdmin(WarningAdmin):
     search_help_text = "The number of an allotment, or of a license that it draws on"
     autocomplete_fields = ("company",)
 
+    def may_overdraw(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("ledger.overdraw_allotment"))
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Allotment], search_term: str
     ) -> tuple[QuerySet[Allotment], bool]:

@@ -4,7 +4,6 @@ The entry is made as it stands, and the database asked what the rules then say o
 if that is worse than before, all is rolled back, down to the outbox, and the form shown again.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.db.models import Model
 from django.http import HttpRequest, QueryDict
 
 from desk.entry.base import Context, EntryAdmin, refuse
-from ledger.overdraw import Positions, newly_overdrawn, positions, touched_licenses
+from ledger.overdraw import OverdrawsError, after, before, confirm, newly_overdrawn
 from license.models import License
 
 
@@ -23,15 +22,12 @@ class _Unknown(Exception):  # noqa: N818
         self.license_ids = license_ids
 
 
-class _Overdraws(Exception):  # noqa: N818
-    """The entry overdraws, and nobody has confirmed that."""
-
-    def __init__(self, warnings: list[str]) -> None:
-        self.warnings = warnings
-
-
 class WarningAdmin(EntryAdmin):
     """Of what a balance depends on."""
+
+    def may_overdraw(self, request: HttpRequest) -> bool:
+        """Whether this person may confirm what overdraws. What has happened, anybody must be able to enter."""
+        return True
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Context = None
@@ -50,49 +46,60 @@ class WarningAdmin(EntryAdmin):
 
         return self._warned(request, delete, forget, extra_context)
 
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        self._look(request)
+        super().save_model(request, obj, form, change)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        self._check(request, created=None if change else form.instance)
+        self._check(request, form.instance, _name(form.instance), is_new=not change)
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        self._look(request)
+        entry = f"{_name(obj)}, deleted"
         super().delete_model(request, obj)
-        self._check(request)
+        self._check(request, obj, entry)
 
     def _warned(
         self, request: HttpRequest, view: Callable[[Context], Any], undo: Callable[[], None], context: Context
     ) -> Any:
         """The answer of the view; it starts again where how things stood before has to be looked up."""
-        before: Positions = {}
-        vars(request)["before"] = before
+        asked_of: set[int] = set()
+        vars(request)["asked_of"] = asked_of
         while True:
             try:
                 return view(context)
             except _Unknown as unknown:
-                before |= positions(unknown.license_ids)
-            except _Overdraws as found:
+                asked_of |= unknown.license_ids
+            except OverdrawsError as overdraws:
                 undo()
                 return view({
                     **(context or {}),
-                    "overdraws": found.warnings,
-                    "confirmation": _digest(found.warnings),
+                    "overdraws": overdraws.sentences,
+                    "may_overdraw": self.may_overdraw(request),
+                    "confirmation": overdraws.confirmation(),
                     "errors": None,
                 })  # fmt: skip
 
-    def _check(self, request: HttpRequest, created: Model | None = None) -> None:
-        before: Positions = vars(request)["before"]
-        after = positions(touched_licenses())
+    def _look(self, request: HttpRequest) -> None:
+        """Right before the first write, when the row that is changed is locked: all entries lock in this order."""
+        asked_of = vars(request)["asked_of"]
+        vars(request)["before"] = before(asked_of) if asked_of else {}
+
+    def _check(self, request: HttpRequest, obj: Model, entry: str, *, is_new: bool = False) -> None:
+        known, found = vars(request)["before"], after()
         overdrawn = {
-            license_id for license_id, of_it in after.items() if any(position.left < 0 for position in of_it.values())
+            license_id for license_id, of_it in found.items() if any(position.left < 0 for position in of_it.values())
         }
-        if isinstance(created, License):
-            before[created.pk] = {}
-        if unknown := overdrawn - before.keys():
-            raise _Unknown(unknown)
-        warnings = newly_overdrawn(before, {license_id: after[license_id] for license_id in overdrawn})
-        if warnings and request.POST.get("overdraw") != _digest(warnings):
-            raise _Overdraws(warnings)
+        if overdrawn - known.keys() - ({obj.pk} if is_new and isinstance(obj, License) else set()):
+            raise _Unknown(set(found))
+        confirm(
+            newly_overdrawn(known, {license_id: found[license_id] for license_id in overdrawn}),
+            entry=entry,
+            by=request.user.get_username(),
+            confirmation=request.POST.get("overdraw", "") if self.may_overdraw(request) else "",
+        )
 
 
-def _digest(warnings: list[str]) -> str:
-    """What is confirmed is these numbers, not others that have come about since."""
-    return hashlib.sha256("\n".join(warnings).encode()).hexdigest()
+def _name(obj: Model) -> str:
+    return f"License {obj}" if isinstance(obj, License) else str(obj)

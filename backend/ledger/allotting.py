@@ -1,0 +1,121 @@
+"""Allotting: an allotment reserves parts of import items, only where their licenses still have them.
+
+What they have is counted from facts, by the one definition of the rules, while nobody else draws on the same licenses
+(`ledger.overdraw`): of two people in the same second the second one is told that it is gone, through another item of
+the license too.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Sum
+
+from ledger.models import Allotment
+from ledger.overdraw import after, before, confirm, newly_overdrawn
+from license.fields import MONEY_MAX, QUANTITY_MAX
+from license.formats import quantity
+from license.models import ImportItem
+from license.units import rounded_down
+
+OVERDRAW = "ledger.overdraw_allotment"
+"""The permission to allot more than a license has left."""
+CENT = Decimal("0.01")
+LEAST_OFFER = Decimal(1)
+"""An item with less than one of its unit left is no offer: such a rest of a sum cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is to be reserved on one import item: a quantity in its unit, a value in the currency of its license."""
+
+    import_item_id: int
+    quantity: Decimal
+    cif_fc: Decimal
+
+
+class RefusedError(Exception):
+    """Nothing was allotted; says why and what to do, in a sentence."""
+
+
+def allot(allotment_id: int, shares: Sequence[Share], *, by: User, confirmation: str = "") -> None:
+    """Reserve these shares for an allotment, all or none; on an item of which it has a part already they come on top.
+
+    Raises Allotment.DoesNotExist, RefusedError, and OverdrawsError where a license, an item or the pool of a
+    restriction has not enough left, unless `by` has the permission OVERDRAW and the confirmation is that of the error:
+    then it is written down. Must be called outside a transaction.
+    """
+    if any(not (_fits(share.quantity, QUANTITY_MAX) and _fits(share.cif_fc, MONEY_MAX)) for share in shares):
+        raise RefusedError(
+            "A quantity has at most three decimal places and a value two, neither is below 0, and neither has more "
+            "digits than a license has room for."
+        )
+    if not shares or any(share.quantity == share.cif_fc == 0 for share in shares):
+        raise RefusedError("There is nothing to allot: give a quantity or a value for each item.")
+    if len({share.import_item_id for share in shares}) < len(shares):
+        raise RefusedError("An item is named twice; name it once, with the sum.")
+    with transaction.atomic(durable=True):
+        allotment = Allotment.objects.select_for_update().get(pk=allotment_id)
+        if allotment.bills_of_entry.exists():
+            raise RefusedError(f"{allotment} is released by a bill of entry and reserves nothing; make a new one.")
+        _must_be_required(allotment, shares)
+        items = ImportItem.objects.in_bulk([share.import_item_id for share in shares])
+        if len(items) < len(shares):
+            raise RefusedError("An item is gone that was there when the page was opened. Open it anew.")
+        had = before({item.license_id for item in items.values()})
+        _write(allotment, shares)
+        confirm(
+            newly_overdrawn(had, after()),
+            entry=str(allotment),
+            by=by.get_username(),
+            confirmation=confirmation if by.has_perm(OVERDRAW) else "",
+        )
+
+
+def _fits(number: Decimal, greatest: Decimal) -> bool:
+    """Whether a column of which `greatest` is the greatest number holds it as it is."""
+    return number.is_finite() and 0 <= number <= greatest and number == number.quantize(greatest)
+
+
+def _must_be_required(allotment: Allotment, shares: Iterable[Share]) -> None:
+    if not allotment.required_quantity:  # nobody has said
+        return
+    left, wanted = remaining(allotment), sum((share.quantity for share in shares), Decimal(0))
+    if wanted > left:
+        raise RefusedError(
+            f"{allotment} requires {quantity(allotment.required_quantity)}, of which {quantity(max(left, Decimal(0)))} "
+            f"remain to be allotted, and this is {quantity(wanted)}. Allot less, or correct what it requires first."
+        )
+
+
+def remaining(allotment: Allotment) -> Decimal:
+    """How much of what it requires is not allotted yet; below 0 where it is more."""
+    allotted: Decimal | None = allotment.lines.aggregate(Sum("quantity"))["quantity__sum"]
+    return allotment.required_quantity - (allotted or 0)
+
+
+def _write(allotment: Allotment, shares: Iterable[Share]) -> None:
+    for share in shares:
+        more = {"quantity": F("quantity") + share.quantity, "cif_fc": F("cif_fc") + share.cif_fc}
+        if not allotment.lines.filter(import_item=share.import_item_id).update(**more):
+            allotment.lines.create(import_item_id=share.import_item_id, quantity=share.quantity, cif_fc=share.cif_fc)
+
+
+def value_of(quantity: Decimal, unit_price: Decimal) -> Decimal:
+    """To the cent, half up."""
+    return (quantity * unit_price).quantize(CENT, ROUND_HALF_UP)
+
+
+def most(
+    wanted: Decimal, unit_price: Decimal, *, available_quantity: Decimal, available_value: Decimal, unit: str
+) -> Decimal:
+    """How much of what is wanted an item with this much left can take: by quantity and by value, rounded down to what
+    its unit allows."""
+    if available_quantity < LEAST_OFFER:
+        return Decimal(0)
+    can = min(wanted, available_quantity)
+    if unit_price:
+        can = min(can, available_value / unit_price)
+    return rounded_down(can, unit)
