@@ -5,7 +5,9 @@ What they have is counted from facts, by the one definition of the rules, while 
 the license too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -13,8 +15,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Sum
 
-from ledger.models import Allotment
-from ledger.overdraw import after, before, confirm, newly_overdrawn
+from ledger.models import Allotment, AllotmentLine
+from ledger.overdraw import after, before, confirm, newly_overdrawn, positions
+from ledger.sql import queries
 from license.fields import MONEY_MAX, QUANTITY_MAX
 from license.formats import quantity
 from license.models import ImportItem
@@ -40,8 +43,9 @@ class RefusedError(Exception):
     """Nothing was allotted; says why and what to do, in a sentence."""
 
 
-def allot(allotment_id: int, shares: Sequence[Share], *, by: User, confirmation: str = "") -> None:
+def allot(allotment: Allotment, shares: Sequence[Share], *, by: User, confirmation: str = "") -> Allotment:
     """Reserve these shares for an allotment, all or none; on an item of which it has a part already they come on top.
+    A new one is saved with them, or not at all. The allotment as it is stored.
 
     Raises Allotment.DoesNotExist, RefusedError, and OverdrawsError where a license, an item or the pool of a
     restriction has not enough left, unless `by` has the permission OVERDRAW and the confirmation is that of the error:
@@ -57,7 +61,11 @@ def allot(allotment_id: int, shares: Sequence[Share], *, by: User, confirmation:
     if len({share.import_item_id for share in shares}) < len(shares):
         raise RefusedError("An item is named twice; name it once, with the sum.")
     with transaction.atomic(durable=True):
-        allotment = Allotment.objects.select_for_update().get(pk=allotment_id)
+        if allotment.pk is None:
+            allotment = copy(allotment)
+            allotment.save()
+        else:
+            allotment = Allotment.objects.select_for_update().get(pk=allotment.pk)
         if allotment.bills_of_entry.exists():
             raise RefusedError(f"{allotment} is released by a bill of entry and reserves nothing; make a new one.")
         _must_be_required(allotment, shares)
@@ -72,6 +80,7 @@ def allot(allotment_id: int, shares: Sequence[Share], *, by: User, confirmation:
             by=by.get_username(),
             confirmation=confirmation if by.has_perm(OVERDRAW) else "",
         )
+        return allotment
 
 
 def _fits(number: Decimal, greatest: Decimal) -> bool:
@@ -109,7 +118,7 @@ def value_of(quantity: Decimal, unit_price: Decimal) -> Decimal:
 
 
 def most(
-    wanted: Decimal, unit_price: Decimal, *, available_quantity: Decimal, available_value: Decimal, unit: str
+    wanted: Decimal, unit_price: Decimal, available_quantity: Decimal, available_value: Decimal, unit: str
 ) -> Decimal:
     """How much of what is wanted an item with this much left can take: by quantity and by value, rounded down to what
     its unit allows."""
@@ -119,3 +128,69 @@ def most(
     if unit_price:
         can = min(can, available_value / unit_price)
     return rounded_down(can, unit)
+
+
+def propose(import_item_ids: Iterable[int], wanted: Decimal, unit_price: Decimal) -> list[Share]:
+    """Split what is wanted over these items, in their order: each takes the most that it can beside those before it, by
+    its balance and its pools too. It comes to less where they have less. Reserves nothing."""
+    shares: list[Share] = []
+    items = ImportItem.objects.in_bulk(import_item_ids := list(import_item_ids))
+    with _as_if():
+        for item in (items[pk] for pk in import_item_ids if pk in items):
+            rows = queries.dicts("explain_license", license_ids=[item.license_id], today=None)
+            [row] = [row for row in rows if row["import_item_id"] == item.pk]
+            can = most(wanted, unit_price, row["available_quantity"], row["available_value"], item.unit)
+            if can <= 0:
+                continue
+            share = Share(item.pk, can, value_of(can, unit_price))
+            _reserve_as_if([share])
+            shares.append(share)
+            wanted -= can
+            if not wanted:
+                break
+    return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What an import item would have left, and its license."""
+
+    license_id: int
+    balance_cif: Decimal
+    available_quantity: Decimal
+    available_value: Decimal
+
+
+def what_if(shares: Sequence[Share]) -> tuple[dict[int, Rest], list[str]]:
+    """What would be left if these shares were reserved: by import item; and in sentences what that would overdraw.
+    Reserves nothing. Shares of items that are gone count for nothing."""
+    items = ImportItem.objects.in_bulk([share.import_item_id for share in shares])
+    license_ids = sorted({item.license_id for item in items.values()})
+    with _as_if():
+        had = positions(license_ids)
+        _reserve_as_if([share for share in shares if share.import_item_id in items])
+        rows = queries.dicts("explain_license", license_ids=license_ids, today=None)
+        rest = {
+            row["import_item_id"]: Rest(**{name: row[name] for name in Rest.__dataclass_fields__})
+            for row in rows
+            if row["import_item_id"] in items
+        }
+        return rest, [each.sentence for each in newly_overdrawn(had, positions(license_ids))]
+
+
+@contextmanager
+def _as_if() -> Iterator[None]:
+    """A transaction of which nothing stays."""
+    with transaction.atomic(durable=True):
+        try:
+            yield
+        finally:
+            transaction.set_rollback(True)
+
+
+def _reserve_as_if(shares: Iterable[Share]) -> None:
+    """For an allotment that there is not: keys are looked at when a transaction commits, and this one never does."""
+    AllotmentLine.objects.bulk_create(
+        AllotmentLine(allotment_id=0, import_item_id=share.import_item_id, quantity=share.quantity, cif_fc=share.cif_fc)
+        for share in shares
+    )

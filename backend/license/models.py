@@ -1,8 +1,10 @@
 """The facts of a license. What they mean for a balance is said in docs/rules.md; what a table must keep for
 other tools in docs/data-contract.md."""
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
 
 from license.fields import MONEY_MAX, PERCENTAGE_MAX, QUANTITY_MAX, dated, money, one_of, quantity, text, within
@@ -213,6 +215,23 @@ class ImportItem(models.Model):
     item_names = models.ManyToManyField(ItemName, blank=True, related_name="import_items")
 
     class Meta:
+        indexes = [
+            # by the words of its description (ledger/sql/found_items.sql)
+            GinIndex(
+                SearchVector(
+                    Func(
+                        F("description"),
+                        Value("[^[:alnum:]]+"),
+                        Value(" "),
+                        Value("g"),
+                        function="regexp_replace",
+                        output_field=models.TextField(),
+                    ),
+                    config="simple",
+                ),
+                name="license_importitem_words",
+            )
+        ]
         constraints = [
             # also the index by which the items of a license are found
             models.UniqueConstraint(fields=["license", "serial_number"], name="license_importitem_serial_number"),

@@ -49,15 +49,19 @@ def share(item: int, quantity: str, cif_fc: str) -> Share:
     return Share(item, Decimal(quantity), Decimal(cif_fc))
 
 
+def of(pk: int) -> Allotment:
+    return Allotment(pk=pk)
+
+
 def lines() -> list[Any]:
     return sql(
         "SELECT allotment_id, import_item_id, quantity::text, cif_fc::text FROM ledger_allotmentline ORDER BY 1, 2"
     )
 
 
-def sentences(of: Callable[[], None]) -> list[str]:
+def sentences(allotting: Callable[[], Any]) -> list[str]:
     with pytest.raises(OverdrawsError) as refused:
-        of()
+        allotting()
     return list(refused.value.sentences)
 
 
@@ -65,8 +69,8 @@ def sentences(of: Callable[[], None]) -> list[str]:
 
 
 def test_exactly_what_is_left_is_reserved_and_the_balance_follows(operator: User, drained: Callable[[], None]) -> None:
-    allot(1, [share(1, "4", "300"), share(2, "10", "1000")], by=operator)
-    allot(1, [share(1, "6", "700")], by=operator)  # on top of what it has there
+    allot(of(1), [share(1, "4", "300"), share(2, "10", "1000")], by=operator)
+    allot(of(1), [share(1, "6", "700")], by=operator)  # on top of what it has there
     assert lines() == [(1, 1, "10.000", "1000.00"), (1, 2, "10.000", "1000.00")]
     drained()
 
@@ -85,7 +89,7 @@ def test_exactly_what_is_left_is_reserved_and_the_balance_follows(operator: User
     ],
 )
 def test_a_hair_more_is_not(wanted: list[tuple[str, str]], told: list[str], operator: User) -> None:
-    found = sentences(lambda: allot(1, [share(1, *each) for each in wanted], by=operator))
+    found = sentences(lambda: allot(of(1), [share(1, *each) for each in wanted], by=operator))
     assert [sentence.removeprefix("License 1, ").removeprefix("License 1: ") for sentence in found] == told
     assert lines() == []
     assert sql("SELECT * FROM ledger_licensechange WHERE source = 'ledger_allotmentline'") == []
@@ -93,7 +97,7 @@ def test_a_hair_more_is_not(wanted: list[tuple[str, str]], told: list[str], oper
 
 def test_all_or_nothing(operator: User) -> None:
     with pytest.raises(OverdrawsError):
-        allot(1, [share(1, "1", "1"), share(2, "11", "1")], by=operator)
+        allot(of(1), [share(1, "1", "1"), share(2, "11", "1")], by=operator)
     assert lines() == []
 
 
@@ -103,24 +107,34 @@ def test_the_pool_of_a_restriction_is_respected(operator: User) -> None:
     ExportItem.objects.filter(license=1).update(norm=norm)
     for item in (1, 3):
         ImportItem.objects.get(pk=item).item_names.add(name)
-    allot(1, [share(1, "1", "60")], by=operator)
-    [told] = sentences(lambda: allot(2, [share(3, "1", "40.01")], by=operator))
+    allot(of(1), [share(1, "1", "60")], by=operator)
+    [told] = sentences(lambda: allot(of(2), [share(3, "1", "40.01")], by=operator))
     assert told.startswith("License 1, items 1, 2: pool (10 % by norm E5) USD 40.00 left, this entry takes 40.01 more")
-    allot(2, [share(3, "1", "40")], by=operator)
+    allot(of(2), [share(3, "1", "40")], by=operator)
+
+
+def test_a_new_allotment_is_saved_with_its_lines_or_not_at_all(operator: User) -> None:
+    new = Allotment(company_id=1, item_name="Sugar")
+    with pytest.raises(OverdrawsError):
+        allot(new, [share(1, "11", "1")], by=operator)
+    assert (new.pk, Allotment.objects.count()) == (None, 2)
+    made = allot(new, [share(1, "10", "1")], by=operator)
+    assert lines() == [(made.pk, 1, "10.000", "1.00")]
+    assert Allotment.objects.get(pk=made.pk).item_name == "Sugar"
 
 
 def test_what_is_not_worked_off_yet_counts(operator: User) -> None:
     """Facts are counted, not what is stored of them."""
     bill = BillOfEntry.objects.get(pk=1)
     BillOfEntryLine.objects.create(bill_of_entry=bill, import_item_id=1, quantity=1, cif_fc=600)
-    assert "USD 400.00 left" in sentences(lambda: allot(1, [share(3, "1", "400.01")], by=operator))[0]
+    assert "USD 400.00 left" in sentences(lambda: allot(of(1), [share(3, "1", "400.01")], by=operator))[0]
 
 
 def test_an_item_that_was_overdrawn_before_does_not_stand_in_the_way_of_another(operator: User) -> None:
     AllotmentLine.objects.create(allotment_id=2, import_item_id=1, quantity=11)
-    allot(1, [share(3, "1", "1")], by=operator)
+    allot(of(1), [share(3, "1", "1")], by=operator)
     with pytest.raises(OverdrawsError):
-        allot(1, [share(1, "0.001", "0")], by=operator)
+        allot(of(1), [share(1, "0.001", "0")], by=operator)
 
 
 # ── What makes no sense ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -147,16 +161,16 @@ def test_bad_shares_are_refused_in_words(shares: list[Share], why: str, operator
     AllotmentLine.objects.create(allotment_id=1, import_item_id=3, quantity=3)
     before = lines()
     with pytest.raises(RefusedError, match=why):
-        allot(1, shares, by=operator)
+        allot(of(1), shares, by=operator)
     assert lines() == before
 
 
 def test_a_released_allotment_takes_nothing(operator: User) -> None:
     Allotment.objects.get(pk=1).bills_of_entry.add(1)
     with pytest.raises(RefusedError, match="Allotment 1 is released by a bill of entry"):
-        allot(1, [share(1, "1", "1")], by=operator)
+        allot(of(1), [share(1, "1", "1")], by=operator)
     with pytest.raises(Allotment.DoesNotExist):
-        allot(99, [share(1, "1", "1")], by=operator)
+        allot(of(99), [share(1, "1", "1")], by=operator)
 
 
 # ── More than there is ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,13 +179,13 @@ def test_a_released_allotment_takes_nothing(operator: User) -> None:
 def test_only_who_may_overdraws_and_it_is_written_down(operator: User, senior: User) -> None:
     wanted = [share(1, "11", "1500")]
     with pytest.raises(OverdrawsError) as told:
-        allot(1, wanted, by=senior)
+        allot(of(1), wanted, by=senior)
     with pytest.raises(OverdrawsError):
-        allot(1, wanted, by=operator, confirmation=told.value.confirmation())
+        allot(of(1), wanted, by=operator, confirmation=told.value.confirmation())
     with pytest.raises(OverdrawsError):  # these numbers, and no others
-        allot(1, [share(1, "12", "1500")], by=senior, confirmation=told.value.confirmation())
+        allot(of(1), [share(1, "12", "1500")], by=senior, confirmation=told.value.confirmation())
     assert (lines(), Overdraw.objects.count()) == ([], 0)
-    allot(1, wanted, by=senior, confirmation=told.value.confirmation())
+    allot(of(1), wanted, by=senior, confirmation=told.value.confirmation())
     assert lines() == [(1, 1, "11.000", "1500.00")]
     assert sql("SELECT license_id, entry, sentence, confirmed_by FROM ledger_overdraw ORDER BY id") == [
         (1, "Allotment 1", sentence, "arjun") for sentence in told.value.sentences
@@ -195,8 +209,8 @@ def waiting_for_a_turn() -> list[Any]:
     ],
 )  # fmt: skip
 def test_the_second_is_told_what_the_first_has_left(first: Share, second: Share, gone: str, operator: User) -> None:
-    def work(allotment: int, of: Share) -> Outcome:
-        allot(allotment, [of], by=operator)
+    def work(allotment: int, wanted: Share) -> Outcome:
+        allot(of(allotment), [wanted], by=operator)
         return Outcome()
 
     with Engine(lambda: work(1, first), after="lock_drawing") as one, Engine(lambda: work(2, second)) as two:
@@ -209,11 +223,11 @@ def test_the_second_is_told_what_the_first_has_left(first: Share, second: Share,
 
 def test_other_licenses_do_not_wait(operator: User) -> None:
     def work() -> Outcome:
-        allot(1, [share(1, "1", "1")], by=operator)
+        allot(of(1), [share(1, "1", "1")], by=operator)
         return Outcome()
 
     with Engine(work, after="lock_drawing") as one:
-        allot(2, [share(2, "1", "1")], by=operator)
+        allot(of(2), [share(2, "1", "1")], by=operator)
         one.finish()
     assert len(lines()) == 2
 
@@ -230,7 +244,7 @@ def test_many_at_once_get_no_more_than_there_is(items: tuple[int, int], operator
             shares = [of_license_1, share(2, "1", "400")]
             start.wait()
             try:
-                allot(allotment, shares if allotment % 3 else shares[::-1], by=operator)
+                allot(of(allotment), shares if allotment % 3 else shares[::-1], by=operator)
             except OverdrawsError:
                 return False
             return True
@@ -266,9 +280,9 @@ def test_the_most_that_an_item_can_take(
     found = most(
         Decimal(wanted),
         Decimal(price),
-        available_quantity=Decimal(quantity),
-        available_value=Decimal(value),
-        unit=unit,
+        Decimal(quantity),
+        Decimal(value),
+        unit,
     )
     assert found == Decimal(can)
 
