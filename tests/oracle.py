@@ -64,7 +64,11 @@ def expected(today: date) -> Balances:
     for line in rows("ledger_billofentryline"):
         if line["transaction_type"] == "D":
             debits[line["import_item_id"]].append(line)
-    released = {link["allotment_id"] for link in rows("ledger_allotment_bills_of_entry")}
+    released = {
+        row["allotment_id"]
+        for table in ("ledger_allotment_bills_of_entry", "ledger_allotmentrelease")
+        for row in rows(table)
+    }
     for line in rows("ledger_allotmentline"):
         if line["allotment_id"] not in released:
             allotments[line["import_item_id"]].append(line)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine
 from license.models import Company, ExportItem, ImportItem, ItemName, License, SionNorm
 
 TODAY = date(2026, 11, 22)
@@ -49,6 +49,8 @@ class World:
     """The norm, by its place in NORMS, and the percentage of each item name."""
     linked: tuple[bool, ...]
     """Whether each allotment is linked to a bill of entry."""
+    given_up: tuple[bool, ...]
+    """Whether it is given up; of those beyond its end none is."""
     licenses: tuple[LicenseFacts, ...]
 
 
@@ -94,7 +96,8 @@ def worlds(draw: st.DrawFn) -> World:
         items=tuples_of(item, 4),
         first_serial=st.integers(1, 2),
     )
-    return World(names, linked, draw(tuples_of(license, 3, 1)))
+    given_up = draw(tuples_of(st.sampled_from([False, False, True]), 3))
+    return World(names, linked, given_up, draw(tuples_of(license, 3, 1)))
 
 
 def write(world: World) -> list[License]:
@@ -110,6 +113,9 @@ def write(world: World) -> list[License]:
     for allotment, is_linked in zip(allotments, world.linked, strict=True):
         if is_linked:
             allotment.bills_of_entry.add(bills[0])
+    for allotment, is_given_up in zip(allotments, world.given_up, strict=False):
+        if is_given_up:
+            AllotmentRelease.objects.create(allotment=allotment)
     licenses = License.objects.bulk_create(
         License(
             license_number=f"{n:010}",

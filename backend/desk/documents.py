@@ -140,7 +140,9 @@ def amounts(lines: QuerySet[Any], *by: str) -> dict[tuple[Any, ...], list[Amount
 @page("ledger.view_allotment")
 def allotments(request: HttpRequest) -> HttpResponse:
     """The list: searched, filtered, sorted, with totals where not too many were found."""
-    found = AllotmentFilter(request.GET, Allotment.objects.select_related("company").prefetch_related("bills_of_entry"))
+    found = AllotmentFilter(
+        request.GET, Allotment.objects.select_related("company", "release").prefetch_related("bills_of_entry")
+    )
     shown = sorted_and_paged(request, found.qs, ALLOTMENT_SORTS, default="-number")
     added_up = _added_up(AllotmentLine.objects.all(), "allotment", found.qs, shown["page"])
     return render(request, "desk/allotments.html", {"filter": found, **shown, **added_up})

@@ -8,11 +8,13 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.expressions import OrderBy
 from django.http import HttpRequest
 
-from ledger.models import Allotment
+from ledger.models import Allotment, AllotmentRelease
 from license.models import Company
 
 PAGE_SIZE = 50
-RELEASED = Exists(Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk")))
+RELEASED = Exists(Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk"))) | Exists(
+    AllotmentRelease.objects.filter(allotment=OuterRef("pk"))
+)
 """Of an allotment: it reserves no longer."""
 
 

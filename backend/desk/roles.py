@@ -6,7 +6,7 @@ A group has permissions and nothing else; pages ask for the permission, never fo
 FACTS = (
     "license.company", "license.port", "license.hscode", "license.sionnorm", "license.itemname", "license.matchrule",
     "license.license", "license.exportitem", "license.importitem", "ledger.billofentry", "ledger.billofentryline",
-    "ledger.allotment", "ledger.allotmentline",
+    "ledger.allotment", "ledger.allotmentline", "ledger.allotmentrelease",
 )  # fmt: skip
 BALANCES = ("ledger.licensebalance", "ledger.importitembalance")
 EVIDENCE = (

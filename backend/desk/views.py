@@ -129,7 +129,7 @@ def bill_of_entry(request: HttpRequest, pk: int) -> HttpResponse:
 @page("ledger.view_allotment")
 def allotment(request: HttpRequest, pk: int) -> HttpResponse:
     """One allotment, with all that it reserves, and the bills of entry that have released it."""
-    found = get_object_or_404(Allotment.objects.select_related("company"), pk=pk)
+    found = get_object_or_404(Allotment.objects.select_related("company", "release"), pk=pk)
     lines = found.lines.select_related("import_item__license").order_by(
         "import_item__license__license_number", "import_item__serial_number"
     )

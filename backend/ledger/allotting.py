@@ -15,9 +15,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Sum
 
-from ledger.models import Allotment, AllotmentLine
-from ledger.overdraw import after, before, confirm, newly_overdrawn, positions
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease
+from ledger.overdraw import Positions, after, before, confirm, newly_overdrawn, positions
 from ledger.sql import queries
+from license.clock import business_date
 from license.fields import MONEY_MAX, QUANTITY_MAX
 from license.formats import quantity
 from license.models import ImportItem
@@ -68,19 +69,51 @@ def allot(allotment: Allotment, shares: Sequence[Share], *, by: User, confirmati
             allotment = Allotment.objects.select_for_update().get(pk=allotment.pk)
         if allotment.bills_of_entry.exists():
             raise RefusedError(f"{allotment} is released by a bill of entry and reserves nothing; make a new one.")
+        if AllotmentRelease.objects.filter(allotment=allotment).exists():
+            raise RefusedError(
+                f"{allotment} is given up and reserves nothing; take it up again first, or make a new one."
+            )
         _must_be_required(allotment, shares)
         items = ImportItem.objects.in_bulk([share.import_item_id for share in shares])
         if len(items) < len(shares):
             raise RefusedError("An item is gone that was there when the page was opened. Open it anew.")
         had = before({item.license_id for item in items.values()})
         _write(allotment, shares)
-        confirm(
-            newly_overdrawn(had, after()),
-            entry=str(allotment),
-            by=by.get_username(),
-            confirmation=confirmation if by.has_perm(OVERDRAW) else "",
-        )
+        _confirm(allotment, had, by, confirmation)
         return allotment
+
+
+def give_up(allotment: Allotment, *, by: User) -> None:
+    """Let an allotment reserve nothing any more. What is released by a bill of entry, or given up, stays as it is."""
+    with transaction.atomic(durable=True):
+        allotment = Allotment.objects.select_for_update().get(pk=allotment.pk)
+        if not allotment.bills_of_entry.exists():
+            AllotmentRelease.objects.get_or_create(allotment=allotment, defaults={"released_by": by.get_username()})
+
+
+def take_up_again(allotment: Allotment, *, by: User, confirmation: str = "") -> None:
+    """Let an allotment that was given up reserve again. If its last day has passed, it has none any more.
+
+    Raises OverdrawsError as `allot` does, where what it had reserved is gone by now.
+    """
+    with transaction.atomic(durable=True):
+        allotment = Allotment.objects.select_for_update().get(pk=allotment.pk)
+        had = before(allotment.lines.order_by().values_list("import_item__license", flat=True).distinct())
+        for release in AllotmentRelease.objects.filter(allotment=allotment):
+            release.delete()
+        if allotment.last_day and allotment.last_day < business_date():
+            allotment.last_day = None
+            allotment.save(update_fields=["last_day"])
+        _confirm(allotment, had, by, confirmation)
+
+
+def _confirm(allotment: Allotment, had: Positions, by: User, confirmation: str) -> None:
+    confirm(
+        newly_overdrawn(had, after()),
+        entry=str(allotment),
+        by=by.get_username(),
+        confirmation=confirmation if by.has_perm(OVERDRAW) else "",
+    )
 
 
 def _fits(number: Decimal, greatest: Decimal) -> bool:

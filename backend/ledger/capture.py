@@ -14,7 +14,7 @@ from typing import Any
 import pgtrigger
 from django.db import models
 
-from ledger.models import Allotment, AllotmentLine, BillOfEntryLine
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntryLine
 from ledger.sql import load
 from ledger.triggers import AlwaysTrigger
 from license.models import ExportItem, ImportItem, ItemName, License
@@ -41,6 +41,7 @@ CAPTURED = (
     Captured(BillOfEntryLine,                   "import_item_id",  "import_item_id",  "transaction_type quantity cif_fc"),
     Captured(AllotmentLine,                     "import_item_id",  "import_item_id",  "allotment_id quantity cif_fc"),
     Captured(Allotment.bills_of_entry.through,  "allotment_id",    "allotment_id",    ""),
+    Captured(AllotmentRelease,                  "allotment_id",    "allotment_id",    ""),
 )
 # fmt: on
 

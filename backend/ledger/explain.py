@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, Quarantine, TransactionType
 from ledger.sql import queries
@@ -36,6 +36,8 @@ class Line:
     bill_of_entry_id: int | None = None
     allotment_id: int | None = None
     disputed_since: date | None = None
+    last_day: date | None = None
+    """On which an allotment reserves: at the midnight after it, it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _debits(license: License) -> Iterator[Line]:
 
 def _allotments(license: License) -> Iterator[Line]:
     lines = AllotmentLine.objects.filter(
-        Q(import_item__license=license), Q(allotment__bills_of_entry__isnull=True)
+        import_item__license=license, allotment__bills_of_entry=None, allotment__release=None
     ).select_related("allotment__company", "import_item")
     for line in lines.order_by("allotment__created_at", "pk"):
         company = line.allotment.company
@@ -161,6 +163,7 @@ def _allotments(license: License) -> Iterator[Line]:
             line.quantity,
             line.import_item.serial_number,
             allotment_id=line.allotment.pk,
+            last_day=line.allotment.last_day,
         )
 
 

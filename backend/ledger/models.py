@@ -14,7 +14,9 @@ from django.db.models.functions import Now
 
 from ledger.balance_guard import guard_trigger, guard_triggers
 from ledger.fields import ClockTimestamp, CurrentTransactionId, TransactionIdField
+from license.clock import INDIA
 from license.fields import MONEY_MAX, QUANTITY_MAX, dated, money, one_of, quantity, text, within
+from license.formats import day
 from license.models import Company, ImportItem, License, Port, Source
 
 
@@ -103,7 +105,8 @@ class AllotmentType(models.TextChoices):
 
 
 class Allotment(models.Model):
-    """A promise of part of a license to a company. It reserves until it is linked to a bill of entry.
+    """A promise of part of a license to a company. It reserves until it is linked to a bill of entry, or given up
+    (`AllotmentRelease`).
 
     An `ARO` (advance release order: the input is bought at home) never gets one.
     """
@@ -114,6 +117,9 @@ class Allotment(models.Model):
     required_quantity = quantity()
     unit_price = models.DecimalField(max_digits=15, decimal_places=3, null=True, blank=True)
     estimated_arrival_date = models.DateField(null=True, blank=True)
+    last_day = models.DateField(
+        null=True, blank=True, help_text="The last on which it reserves; the night after it gives it up."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     bills_of_entry = models.ManyToManyField(BillOfEntry, blank=True, related_name="allotments")
 
@@ -122,12 +128,29 @@ class Allotment(models.Model):
         constraints = [
             within("required_quantity", QUANTITY_MAX),
             dated("estimated_arrival_date"),
+            dated("last_day"),
             within("unit_price", QUANTITY_MAX),
             one_of("type", AllotmentType.values),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_type_display()} {self.pk}"
+
+
+class AllotmentRelease(models.Model):
+    """An allotment is given up: it reserves nothing any more, though no bill of entry has taken its place."""
+
+    allotment = models.OneToOneField(Allotment, models.CASCADE, related_name="release")
+    released_at = models.DateTimeField(db_default=Now())
+    released_by = text(150, help_text="User name; empty: the night, since its last day had passed.")
+
+    def __str__(self) -> str:
+        return f"{self.allotment}, given up"
+
+    def when_and_why(self) -> str:
+        """On 30 Nov 2026 by meera; without a name, since its last day had passed."""
+        on = f"on {day(self.released_at.astimezone(INDIA).date())}"
+        return f"{on} by {self.released_by}" if self.released_by else f"{on}, its last day had passed"
 
 
 class AllotmentLine(models.Model):

@@ -70,6 +70,7 @@ class FindingKind(models.TextChoices):
     QUARANTINED = "quarantined", "In quarantine"
     DISPUTED = "disputed", "Debits that the newest ledger does not show"
     RELEASED = "released without a debit", "Allotments released by a bill of entry without a line for them"
+    GIVEN_UP = "allotment given up", "Allotments given up since the last night"
     EXPIRED = "expired", "Expired since the last night"
     EXPIRING = "expiring", "Expiring with balance left"
     NEWLY_NULL = "newly null", "Null since the last night"

@@ -15,7 +15,8 @@ from django.db import Error, IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from ledger.engine import recompute
+from ledger.engine import drain, recompute
+from ledger.keys import Keys
 from reconcile.audit import find_drift
 from reconcile.guard import trigger_faults
 from reconcile.mail import mail_what_is_due
@@ -65,18 +66,26 @@ def start(
     trigger: RunTrigger, *, batch_size: int = BATCH_SIZE, is_without_items: bool = False
 ) -> ReconciliationRun | None:
     """Begin a run and cut its work into chunks. None: another one is active, or it is a night that has been already;
-    the unique keys of PostgreSQL decide, so two beats or two people at the same instant begin one."""
+    the unique keys of PostgreSQL decide, so two beats or two people at the same instant begin one.
+
+    A night gives up the allotments whose last day has passed, and their licenses follow before it looks at any."""
+    given_up = Keys()
     try:
         with transaction.atomic(durable=True):
+            today = business_date()
             run = ReconciliationRun.objects.create(
-                business_date=business_date(),
+                business_date=today,
                 trigger=trigger,
                 is_without_items=is_without_items,
                 trigger_faults=[asdict(fault) for fault in trigger_faults()],
             )
             queries.execute("create_chunks", run_id=run.pk, batch_size=batch_size)
+            if trigger == RunTrigger.NIGHT:
+                given_up.add("allotment_id", queries.column("give_up_allotments", today=today))
     except IntegrityError:
         return None
+    if given_up:
+        drain(given_up)
     return run
 
 

@@ -301,6 +301,12 @@ def _released(finding: Finding, _: date) -> str:
     return f"allotment {details['allotment_id']} to {details['company']}: {_what(finding)}; released by BE {bills}"
 
 
+def _given_up(finding: Finding, _: date) -> str:
+    details = finding.details
+    why = f"given up by {details['by']}" if details["by"] else f"its last day was {_day(details['last_day'])}"
+    return f"allotment {details['allotment_id']} to {details['company']}: {_what(finding)}; {why}"
+
+
 def _expired(finding: Finding, _: date) -> str:
     return f"on {_expiry(finding)} with {_left(finding)}"
 
@@ -326,6 +332,7 @@ _WORDS = {
     FindingKind.QUARANTINED: _quarantined,
     FindingKind.DISPUTED: _disputed,
     FindingKind.RELEASED: _released,
+    FindingKind.GIVEN_UP: _given_up,
     FindingKind.EXPIRED: _expired,
     FindingKind.EXPIRING: _expiring,
     FindingKind.NEWLY_NULL: _newly_null,

@@ -11,9 +11,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 
-from ledger.allotting import RefusedError, Share, allot, most
+from ledger.allotting import RefusedError, Share, allot, give_up, most, take_up_again
 from ledger.engine import Outcome
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, Overdraw
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine, Overdraw
 from ledger.overdraw import OverdrawsError
 from license.models import ExportItem, ImportItem, ItemName, SionNorm
 from license.units import rounded_down
@@ -191,6 +191,41 @@ def test_only_who_may_overdraws_and_it_is_written_down(operator: User, senior: U
         (1, "Allotment 1", sentence, "arjun") for sentence in told.value.sentences
     ]
     assert len(told.value.sentences) == 2
+
+
+# ── Given up, and taken up again ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_given_up_is_free_and_is_reserved_again_only_if_it_is_there(
+    operator: User, senior: User, drained: Callable[[], None]
+) -> None:
+    allot(of(1), [share(1, "10", "600")], by=operator)
+    give_up(of(1), by=operator)
+    give_up(of(1), by=senior)  # it is already
+    assert sql("SELECT allotment_id, released_by FROM ledger_allotmentrelease") == [(1, "meera")]
+    with pytest.raises(RefusedError, match="Allotment 1 is given up"):
+        allot(of(1), [share(3, "1", "1")], by=operator)
+    drained()
+    allot(of(2), [share(3, "1", "500")], by=operator)
+    told = sentences(lambda: take_up_again(of(1), by=operator))
+    assert told == [
+        "License 1: balance USD 500.00 left, this entry takes 600.00 more: it would be overdrawn by 100.00."
+    ]
+    assert AllotmentRelease.objects.exists()
+    Allotment.objects.filter(pk=1).update(last_day="2026-01-31")
+    with pytest.raises(OverdrawsError) as refused:
+        take_up_again(of(1), by=senior)
+    take_up_again(of(1), by=senior, confirmation=refused.value.confirmation())
+    assert not AllotmentRelease.objects.exists()
+    assert Allotment.objects.get(pk=1).last_day is None  # else the next night would give it up again
+    assert Overdraw.objects.get().entry == "Allotment 1"
+    drained()
+
+
+def test_what_a_bill_has_released_is_not_given_up(operator: User) -> None:
+    Allotment.objects.get(pk=1).bills_of_entry.add(1)
+    give_up(of(1), by=operator)
+    assert not AllotmentRelease.objects.exists()
 
 
 # ── Two people in the same second ─────────────────────────────────────────────────────────────────────────────────────

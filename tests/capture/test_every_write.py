@@ -20,7 +20,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from ledger.capture import CAPTURED
 from ledger.engine import drain
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine
 from ledger.sql import load
 from license.models import ExportItem, ImportItem, ItemName, License
 from tests.conftest import assert_balances_follow_facts, one, sql
@@ -45,13 +45,15 @@ WORLD = """
     INSERT INTO ledger_billofentry (id, number, company_id, port_id) VALUES (1, '1', 1, 1), (2, '2', 1, 1), (3, '3', 1, 1), (4, '4', 1, 1);
     INSERT INTO ledger_billofentryline (id, bill_of_entry_id, import_item_id, quantity, cif_fc)
         VALUES (1, 1, 11, 1, 100), (2, 1, 21, 2, 200), (3, 2, 31, 3, 300);
-    INSERT INTO ledger_allotment (id, company_id) VALUES (1, 1), (2, 1), (3, 1), (4, 1);
+    INSERT INTO ledger_allotment (id, company_id) VALUES (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1);
     INSERT INTO ledger_allotmentline (id, allotment_id, import_item_id, quantity, cif_fc)
-        VALUES (1, 1, 11, 1, 10), (2, 1, 21, 2, 20), (3, 2, 31, 3, 30), (4, 4, 31, 4, 40);
+        VALUES (1, 1, 11, 1, 10), (2, 1, 21, 2, 20), (3, 2, 31, 3, 30), (4, 4, 31, 4, 40), (5, 5, 31, 1, 50), (6, 6, 31, 1, 60);
+    INSERT INTO ledger_allotmentrelease (id, allotment_id) VALUES (1, 5), (2, 6);
     INSERT INTO ledger_allotment_bills_of_entry (id, allotment_id, billofentry_id) VALUES (1, 2, 2), (2, 4, 4);
     SELECT setval(pg_get_serial_sequence(t, 'id'), 100) FROM unnest(ARRAY[
         'license_exportitem', 'license_importitem', 'license_importitem_item_names', 'ledger_billofentry',
-        'ledger_billofentryline', 'ledger_allotment', 'ledger_allotmentline', 'ledger_allotment_bills_of_entry']) AS t;
+        'ledger_billofentryline', 'ledger_allotment', 'ledger_allotmentline', 'ledger_allotment_bills_of_entry',
+        'ledger_allotmentrelease']) AS t;
 """
 EVERYTHING = "ABCD"
 LETTERS = dict(enumerate("ABCDEF", 1))
@@ -152,6 +154,7 @@ FACTS = [
     Fact(BillOfEntryLine, dict(id=9, bill_of_entry_id=2, import_item_id=21, cif_fc=7), "import_item_id=21", "B", dict(id=1, cif_fc=150),            "import_item_id=11", "A",           2, "import_item_id=21", "B"),
     Fact(AllotmentLine,   dict(id=9, allotment_id=3, import_item_id=12, cif_fc=7), "import_item_id=12", "A", dict(id=1, cif_fc=15),                 "import_item_id=11", "A",           2, "import_item_id=21", "B"),
     Fact(BILL_LINK,       dict(id=9, allotment_id=1, billofentry_id=1),    "allotment_id=1", "AB",         dict(id=1, allotment_id=1),               "allotment_id=1 allotment_id=2", "ABC", 2, "allotment_id=4", "C"),
+    Fact(AllotmentRelease, dict(id=9, allotment_id=1),                     "allotment_id=1", "AB",         dict(id=1, allotment_id=3),               "allotment_id=3 allotment_id=5", "C", 2, "allotment_id=6", "C"),
 ]
 # fmt: on
 
@@ -352,6 +355,7 @@ LINES = "ledger_billofentryline ledger_allotmentline"
 BELOW_IMPORT_ITEM = f"license_importitem_item_names {LINES}"
 BELOW_LICENSE = f"license_exportitem license_importitem {BELOW_IMPORT_ITEM}"
 BILL_LINKS = "ledger_allotment_bills_of_entry"
+OF_ALLOTMENT = f"{BILL_LINKS} ledger_allotmentrelease"
 # fmt: off
 TRUNCATED = {
     # table                           the captured tables that lose their rows
@@ -363,11 +367,12 @@ TRUNCATED = {
     "ledger_billofentryline":         "ledger_billofentryline",
     "ledger_allotmentline":           "ledger_allotmentline",
     "ledger_allotment_bills_of_entry": BILL_LINKS,
+    "ledger_allotmentrelease":        "ledger_allotmentrelease",
     # parents that are not captured themselves
     "ledger_billofentry":            f"ledger_billofentryline {BILL_LINKS}",
-    "ledger_allotment":              f"ledger_allotmentline {BILL_LINKS}",
+    "ledger_allotment":              f"ledger_allotmentline {OF_ALLOTMENT}",
     "license_sionnorm":               "license_exportitem license_itemname license_importitem_item_names",
-    "license_company":               f"license_license {BELOW_LICENSE} {BILL_LINKS}",
+    "license_company":               f"license_license {BELOW_LICENSE} {OF_ALLOTMENT}",
     "license_port":                  f"license_license {BELOW_LICENSE} {BILL_LINKS}",
     "license_hscode":                f"license_importitem {BELOW_IMPORT_ITEM}",
 }
@@ -427,6 +432,9 @@ RELATED = {
     "delete a bill of entry":       (lambda: BillOfEntry.objects.get(pk=1).delete(), "DELETE boe item=11, DELETE boe item=21",   "AB"),
     "delete a linked bill of entry": (lambda: BillOfEntry.objects.get(pk=2).delete(), "DELETE boe item=31, DELETE bills allotment=2", "C"),
     "delete an allotment":          (lambda: Allotment.objects.get(pk=1).delete(), "DELETE allotline item=11, DELETE allotline item=21", "AB"),
+    "give an allotment up":         (lambda: AllotmentRelease.objects.create(allotment_id=1), "INSERT release allotment=1", "AB"),
+    "take an allotment up again":   (lambda: AllotmentRelease.objects.get(pk=1).delete(), "DELETE release allotment=5",      "C"),
+    "delete an allotment that was given up": (lambda: Allotment.objects.get(pk=5).delete(), "DELETE allotline item=31, DELETE release allotment=5", "C"),
     "delete a linked allotment":    (lambda: Allotment.objects.get(pk=2).delete(), "DELETE allotline item=31, DELETE bills allotment=2", "C"),
 }
 # fmt: on
@@ -439,6 +447,7 @@ SHORT = {
     "boe": BillOfEntryLine,
     "allotline": AllotmentLine,
     "bills": BILL_LINK,
+    "release": AllotmentRelease,
 }  # fmt: skip
 COLUMNS = {"license": "license_id", "item": "import_item_id", "name": "item_name_id", "allotment": "allotment_id"}
 
@@ -469,6 +478,7 @@ MOVES = {
     "an allotment line":   ("UPDATE ledger_allotmentline SET import_item_id = 31 WHERE id = 1",      "UPDATE allotline item=11, UPDATE allotline item=31", "AC"),
     "an allotment line to a released allotment": ("UPDATE ledger_allotmentline SET allotment_id = 2 WHERE id = 1", "UPDATE allotline item=11", "A"),
     "a link of a name":    ("UPDATE license_importitem_item_names SET importitem_id = 31 WHERE id = 1", "UPDATE link item=11, UPDATE link item=31", "AC"),
+    "a release":           ("UPDATE ledger_allotmentrelease SET allotment_id = 1 WHERE id = 1", "UPDATE release allotment=1, UPDATE release allotment=5", "ABC"),
     "a link of a bill":    ("UPDATE ledger_allotment_bills_of_entry SET allotment_id = 1 WHERE id = 1", "UPDATE bills allotment=1, UPDATE bills allotment=2", "ABC"),
     "two lines to D":      ("INSERT INTO license_importitem (id, license_id, serial_number) VALUES (41, 4, 1); UPDATE ledger_billofentryline SET import_item_id = 41 WHERE id <> 1", "INSERT import license=4, UPDATE boe item=21, UPDATE boe item=31, UPDATE boe item=41", "BCD"),
     "two values, swapped": ("UPDATE ledger_billofentryline SET cif_fc = 300 - cif_fc WHERE id IN (1, 2)", "UPDATE boe item=11, UPDATE boe item=21", "AB"),
@@ -654,6 +664,7 @@ COUNTS = {
     "ledger_billofentryline": {"import_item_id", "transaction_type", "quantity", "cif_fc"},
     "ledger_allotmentline": {"allotment_id", "import_item_id", "quantity", "cif_fc"},
     "ledger_allotment_bills_of_entry": {"allotment_id"},
+    "ledger_allotmentrelease": {"allotment_id"},
     "ledger_allotment": set(),
     "ledger_billofentry": set(),
     "license_company": set(),

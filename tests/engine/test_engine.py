@@ -183,7 +183,7 @@ def test_balances_of_older_rules_are_written_anew() -> None:
     engine_writes("UPDATE ledger_licensebalance SET rule_version = 0 WHERE license_id = 1")
     (_, second), items = balances()
     assert recompute([1, 2]) == Outcome(recomputed=2, written=1)
-    assert one("SELECT min(rule_version) FROM ledger_licensebalance") == 1
+    assert one("SELECT min(rule_version) FROM ledger_licensebalance") == 2
     assert (balances()[0][1], balances()[1]) == (second, items)
 
 

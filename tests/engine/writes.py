@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from hypothesis import strategies as st
 
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine
 from license.models import ExportItem, ImportItem, ItemName, License
 from tests.conftest import sql
 
@@ -392,6 +392,15 @@ def link_allotments(bill: int, some: set[int], verb: str) -> None:
 @way("links", allotment=allotments, to=allotments)
 def move_links_of_allotment(allotment: int, to: int) -> None:
     sql("UPDATE ledger_allotment_bills_of_entry SET allotment_id = %s WHERE allotment_id = %s", to, allotment)
+
+
+@way("links", allotment=allotments)
+def give_up_or_take_up_again(allotment: int) -> None:
+    if not AllotmentRelease.objects.filter(allotment=allotment).delete()[0]:
+        sql(
+            "INSERT INTO ledger_allotmentrelease (allotment_id) SELECT id FROM ledger_allotment WHERE id = %s",
+            allotment,
+        )
 
 
 @way("bills", bill=bills)

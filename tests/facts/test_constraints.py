@@ -33,9 +33,10 @@ MINIMAL = {
     "ledger_billofentryline":          ({"bill_of_entry_id": "1", "import_item_id": "1"}, {
         "transaction_type": "'D'", "quantity": "0", "cif_fc": "0", "cif_inr": "0", "source": "'manual'", "disputed_since": "NULL"}),
     "ledger_allotment":                ({"company_id": "1"}, {
-        "type": "'AT'", "item_name": "''", "required_quantity": "0", "unit_price": "NULL", "estimated_arrival_date": "NULL", "created_at": "now()"}),
+        "type": "'AT'", "item_name": "''", "required_quantity": "0", "unit_price": "NULL", "estimated_arrival_date": "NULL", "last_day": "NULL", "created_at": "now()"}),
     "ledger_allotmentline":            ({"allotment_id": "1", "import_item_id": "1"},            {"quantity": "0", "cif_fc": "0", "cif_inr": "0"}),
     "ledger_allotment_bills_of_entry": ({"allotment_id": "1", "billofentry_id": "1"},            {}),
+    "ledger_allotmentrelease":         ({"allotment_id": "1"},                                   {"released_at": "now()", "released_by": "''"}),
     "ledger_quarantine":               ({"license_id": "1", "error": "'e'"},                     {"attempts": "1", "first_failed_at": "now()", "next_try_at": "now()"}),
 }
 # fmt: on
@@ -157,6 +158,7 @@ REFUSED = [
     ("ledger_billofentryline", {}),
     ("ledger_allotmentline",   {}),
     ("ledger_allotment_bills_of_entry", {}),
+    ("ledger_allotmentrelease", {}),
     # nothing where something must be
     ("license_license",        {"license_number": "NULL"}),
     ("license_license",        {"license_number": "'2'", "notification_number": "NULL"}),
@@ -206,6 +208,7 @@ LINKS = [
     ("ledger_allotmentline", "allotment_id"),
     ("license_importitem_item_names", "itemname_id"),
     ("ledger_allotment_bills_of_entry", "billofentry_id"),
+    ("ledger_allotmentrelease", "allotment_id"),
 ]
 
 

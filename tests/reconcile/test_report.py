@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ledger.engine import Outcome, drain
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, LicenseBalance
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine, LicenseBalance
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, ItemName, License, Port, SionNorm
 from reconcile import night
@@ -137,6 +137,41 @@ def test_licenses_that_became_null_since_the_last_night() -> None:
         ("0000000002", None, 400, None, "USD 400.00 left, was USD 10,000.00"),
         ("0000000005", None, 1, None, "USD 1.00 left"),
     ]
+
+
+def test_an_allotment_reserves_up_to_its_last_day_and_is_given_up_by_the_night_after_it() -> None:
+    item = make("0000000001").import_items.get()
+    company = Company.objects.create(iec="0000000009", name="Pune Mills")
+    passed, last, linked, by_hand, earlier, open_ended = (
+        Allotment.objects.create(company=company, last_day=last_day)
+        for last_day in (TODAY - timedelta(1), TODAY, TODAY - timedelta(9), None, TODAY - timedelta(9), None)
+    )
+    AllotmentLine.objects.bulk_create(
+        AllotmentLine(allotment=allotment, import_item=item, quantity=10, cif_fc=100 * n)
+        for n, allotment in enumerate((passed, last, linked, by_hand, earlier, open_ended), 1)
+    )
+    linked.bills_of_entry.add(debit(item.license, 1).bill_of_entry)
+    AllotmentRelease.objects.create(allotment=by_hand, released_by="meera")
+    AllotmentRelease.objects.create(allotment=earlier, released_at=timezone.now() - timedelta(days=3))
+    run = run_night()
+    assert (run.licenses_drifted, run.finding_counts["allotment given up"]) == (0, 2)  # followed before it looked
+    assert LicenseBalance.objects.get().allotted_cif == 200 + 600
+    told = {1: f"100.00 for 10.000 KGS; its last day was {day(-1)}", 4: "400.00 for 10.000 KGS; given up by meera"}
+    assert found(FindingKind.GIVEN_UP) == [
+        ("0000000001", 1, 100 * n, 10, f"allotment {n} to Pune Mills: USD {words}") for n, words in told.items()
+    ]
+    run_night()  # by hand, on the same day
+    assert found(FindingKind.GIVEN_UP) == []
+    assert AllotmentRelease.objects.count() == 3
+
+
+def test_a_run_by_hand_gives_nothing_up() -> None:
+    item = make("0000000001").import_items.get()
+    run_night()
+    company = Company.objects.create(iec="0000000009", name="Pune Mills")
+    Allotment.objects.create(company=company, last_day=TODAY - timedelta(1)).lines.create(import_item=item, cif_fc=1)
+    run_night()
+    assert not AllotmentRelease.objects.exists()
 
 
 def test_overdrawn_licenses_and_items() -> None:

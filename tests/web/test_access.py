@@ -45,6 +45,8 @@ PAGES = {
     "allotment": MEMBERS,
     "items": MEMBERS,
     "items_xlsx": MEMBERS | dict.fromkeys(EVERYBODY[1:], UNSAID),  # of which norm
+    "forecast": MEMBERS,
+    "give_up": MEMBERS | {"viewer": REFUSED, "auditor": REFUSED},
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
@@ -58,12 +60,12 @@ PAGES = {
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
 ADDRESSES = {
     **{name: ["0310000001"] for name in ("license", "balance_sheet_pdf", "balance_sheet_xlsx")},
-    "bill_of_entry": [1], "allotment": [1], "run": [1], "drift": [1], "findings": [1, "overdrawn"],
+    "bill_of_entry": [1], "allotment": [1], "give_up": [1], "run": [1], "drift": [1], "findings": [1, "overdrawn"],
     "report_file": [1, "csv"],
 }  # fmt: skip
 QUERIES = {
     "home": 12, "licenses": 8, "license": 17, "bill_of_entry": 7, "allotment": 7, "login": 0, "bills_of_entry": 9,
-    "allotments": 9,
+    "allotments": 9, "forecast": 7,
 }  # fmt: skip
 """How many each page asks, those of session, user and permissions among them."""
 PASSWORD = "a long one for 2026"  # noqa: S105

@@ -17,7 +17,16 @@ from desk.entry.overdraw import WarningAdmin
 from desk.entry.pick import described, drawing_on, name_of
 from desk.entry.site import site
 from ledger.icegate import cells
-from ledger.models import Allotment, AllotmentLine, AllotmentType, BillOfEntry, BillOfEntryLine, TransactionType
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    AllotmentRelease,
+    AllotmentType,
+    BillOfEntry,
+    BillOfEntryLine,
+    TransactionType,
+)
+from license.clock import business_date
 from license.formats import day
 from license.models import ImportItem, Source
 
@@ -213,7 +222,7 @@ def to_convert(request: HttpRequest) -> Allotment | None:
     asked = request.GET.get("allotment", "")
     if not (request.user.has_perm("ledger.view_allotment") and re.fullmatch(r"[0-9]{1,18}", asked, re.ASCII)):
         return None
-    return Allotment.objects.filter(pk=asked, type=AllotmentType.ALLOTMENT, bills_of_entry__isnull=True).first()
+    return Allotment.objects.filter(pk=asked, type=AllotmentType.ALLOTMENT, bills_of_entry=None, release=None).first()
 
 
 def converted_lines(request: HttpRequest) -> list[Any]:
@@ -239,7 +248,8 @@ class AllotmentLines(DocumentLines):
 class AllotmentAdmin(WarningAdmin):
     inlines = (AllotmentLines,)
     fields = (
-        "company", "type", "item_name", "required_quantity", "unit_price", "estimated_arrival_date", "released",
+        "company", "type", "item_name", "required_quantity", "unit_price", "estimated_arrival_date", "last_day",
+        "released",
     )  # fmt: skip
     readonly_fields = ("released",)
     list_display = ("__str__", "company", "item_name", "estimated_arrival_date")
@@ -249,6 +259,13 @@ class AllotmentAdmin(WarningAdmin):
     search_fields = ("pk",)
     search_help_text = "The number of an allotment, or of a license that it draws on"
     autocomplete_fields = ("company",)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """With a later last day, or none, it is taken up again."""
+        super().save_model(request, obj, form, change)
+        if "last_day" in form.changed_data and (obj.last_day is None or obj.last_day >= business_date()):
+            for release in AllotmentRelease.objects.filter(allotment=obj):
+                release.delete()
 
     def may_overdraw(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("ledger.overdraw_allotment"))
@@ -279,4 +296,9 @@ class AllotmentAdmin(WarningAdmin):
     def released(self, allotment: Allotment) -> str:
         bills = allotment.bills_of_entry.order_by("date", "number") if allotment.pk else []
         links = [(reverse("entry:ledger_billofentry_change", args=[bill.pk]), bill) for bill in bills]
-        return format_html_join(", ", '<a href="{}">{}</a>', links) or "no bill of entry: it reserves"
+        if links:
+            return format_html_join(", ", '<a href="{}">{}</a>', links)
+        given_up = AllotmentRelease.objects.filter(allotment=allotment.pk).first()
+        return (
+            f"given up {given_up.when_and_why()}: it reserves nothing" if given_up else "no bill of entry: it reserves"
+        )

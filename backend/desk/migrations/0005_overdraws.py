@@ -1,10 +1,19 @@
-"""Who sees evidence sees who confirmed an overdraw; administrators may allot more than a license has left."""
+"""Who sees evidence sees who confirmed an overdraw; administrators may allot more than a license has left; who may enter
+allotments may give them up."""
 
 from django.apps import apps as current
 from django.contrib.auth.management import create_permissions
 from django.db import migrations
 
-MAY = {"operator": ["view_overdraw"], "auditor": ["view_overdraw"], "administrator": ["view_overdraw", "overdraw_allotment"]}
+MAY = {
+    "viewer": ["view_allotmentrelease"],
+    "operator": ["view_overdraw", "view_allotmentrelease", "add_allotmentrelease", "change_allotmentrelease"],
+    "auditor": ["view_overdraw", "view_allotmentrelease"],
+    "administrator": [
+        "view_overdraw", "overdraw_allotment", "view_allotmentrelease", "add_allotmentrelease",
+        "change_allotmentrelease", "delete_allotmentrelease",
+    ],
+}
 
 
 def grant(apps, schema_editor):
@@ -18,5 +27,5 @@ def grant(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("desk", "0004_match_rules"), ("ledger", "0006_overdraw")]
+    dependencies = [("desk", "0004_match_rules"), ("ledger", "0007_release")]
     operations = [migrations.RunPython(grant, migrations.RunPython.noop)]

@@ -22,7 +22,7 @@ SELECT DISTINCT ON (license_id, import_item_id)
     greatest(-raw, 0) AS overdrawn_cif,
     greatest(raw, 0) < 500.00 AS is_null,
     coalesce(license_expiry_date < today, false) AS is_expired,
-    1 AS rule_version, -- count up with every change of a rule: older balances are then written anew
+    2 AS rule_version, -- count up with every change of a rule: older balances are then written anew
     import_item_id,
     debited_quantity,
     debited_value,
@@ -125,6 +125,10 @@ FROM (
                         SELECT FROM ledger_allotment_bills_of_entry AS link
                         WHERE link.allotment_id = line.allotment_id
                         OFFSET 0
+                    )
+                    -- so it is when it is given up
+                    AND NOT EXISTS (
+                        SELECT FROM ledger_allotmentrelease WHERE allotment_id = line.allotment_id OFFSET 0
                     )
                 GROUP BY import_item_id
             ) AS allotted ON allotted.import_item_id = item.id

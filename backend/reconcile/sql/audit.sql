@@ -100,7 +100,10 @@ WITH expected AS MATERIALIZED (
             WHEN field IN ('debited_cif', 'debited_quantity', 'debited_value')
             THEN ARRAY['license_importitem', 'ledger_billofentryline']
             WHEN field IN ('allotted_cif', 'allotted_quantity', 'allotted_value')
-            THEN ARRAY['license_importitem', 'ledger_allotmentline', 'ledger_allotment_bills_of_entry']
+            THEN ARRAY[
+                'license_importitem', 'ledger_allotmentline', 'ledger_allotment_bills_of_entry',
+                'ledger_allotmentrelease'
+            ]
             WHEN field = 'is_expired' THEN ARRAY['license_license']
         END AS tables
     FROM (SELECT * FROM license_difference UNION ALL SELECT * FROM item_difference) AS either
@@ -154,6 +157,8 @@ WITH expected AS MATERIALIZED (
                     SELECT line.xmin::text::bigint AS xid
                     UNION ALL
                     SELECT xmin::text::bigint FROM ledger_allotment_bills_of_entry WHERE allotment_id = line.allotment_id
+                    UNION ALL
+                    SELECT xmin::text::bigint FROM ledger_allotmentrelease WHERE allotment_id = line.allotment_id
                     OFFSET 0
                 ) AS of_line
                 UNION ALL

@@ -147,6 +147,21 @@ WITH expected AS MATERIALIZED (
         JOIN ledger_billofentry AS bill ON bill.id = link.billofentry_id
         WHERE link.allotment_id = line.allotment_id
     ) AS released
+    UNION ALL
+    SELECT 'allotment given up', item.license_id, item.serial_number, line.cif_fc, line.quantity,
+        jsonb_build_object(
+            'allotment_id', line.allotment_id,
+            'company', coalesce(nullif(company.name, ''), company.iec),
+            'last_day', allotment.last_day,
+            'by', release.released_by,
+            'unit', item.unit
+        )
+    FROM ledger_allotmentrelease AS release
+    JOIN ledger_allotment AS allotment ON allotment.id = release.allotment_id
+    JOIN license_company AS company ON company.id = allotment.company_id
+    JOIN ledger_allotmentline AS line ON line.allotment_id = release.allotment_id
+    JOIN license_importitem AS item ON item.id = line.import_item_id
+    WHERE release.released_at >= %(since)s AND (line.cif_fc > 0 OR line.quantity > 0)
 ), written AS (
     INSERT INTO reconcile_finding (
         run_id, kind, license_id, license_number, serial_number, currency, expiry_date, amount, quantity, details
