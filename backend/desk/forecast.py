@@ -1,5 +1,5 @@
-"""The forecast of the licenses that the list would find: what the next midnights turn, and what is left whatever comes of
-the open allotments. It adds up what the engine has stored and people have entered; nothing here is a rule."""
+"""The forecast of the licenses that the list would find: what the next midnights turn, and what is left whatever comes
+of the open allotments. It adds up what the engine has stored and people have entered; nothing here is a rule."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
