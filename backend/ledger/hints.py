@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 LINGER_SECONDS = 0.002
 """Before a message is made: the writer, whom this thread would slow, is done by then, or has more to say."""
+BETWEEN_SECONDS = 0.010
+"""From one message of a process to the next, at the least; what is announced meanwhile goes into one. Beside a relay,
+which is there before the worker, a message is only work for processors that the writers want."""
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 FLUSH_AT_EXIT_SECONDS = 3.0
 EXPIRES_SECONDS = 60
@@ -59,13 +62,15 @@ class _Sender:
                 self._thread.start()
 
     def _run(self) -> None:
+        earliest = 0.0
         while True:
             taken = [self._waiting.get()]
             if isinstance(taken[0], Keys):
-                time.sleep(LINGER_SECONDS)
+                time.sleep(max(LINGER_SECONDS, earliest - time.monotonic()))
             taken += [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]  # nobody else takes from it
             keys = [each for each in taken if isinstance(each, Keys)]
             is_sent = not keys or send(_merged(keys))
+            earliest = time.monotonic() + BETWEEN_SECONDS
             for each in taken:
                 if isinstance(each, threading.Event):
                     each.set()

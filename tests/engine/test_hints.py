@@ -327,6 +327,21 @@ def test_what_is_written_while_one_hint_is_sent_goes_into_the_next(
     assert queue() == [{"license_id": [1]}, {"license_id": [1]}, {"license_id": [2, 3]}]
 
 
+def test_messages_of_a_process_are_so_far_apart_and_the_first_after_a_pause_is_sent_at_once(
+    queue: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[float] = []
+    send = hints.send
+    monkeypatch.setattr(hints, "send", lambda keys: sent.append(time.monotonic()) or send(keys))
+    monkeypatch.setattr(hints, "BETWEEN_SECONDS", 0.5)
+    get(License, 1).save()
+    assert queue() == [{"license_id": [1]}]
+    for pk in (2, 3):
+        get(License, pk).save()
+    assert queue() == [{"license_id": [1]}, {"license_id": [2, 3]}]
+    assert sent[1] - sent[0] >= hints.BETWEEN_SECONDS
+
+
 def test_a_broken_broker_is_not_tried_for_every_write(
     queue: Callable[[], list[Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
