@@ -150,12 +150,9 @@ def environment() -> dict[str, str]:
     server = redis.Redis.from_url(os.environ["CELERY_BROKER_URL"]).info("server")["redis_version"]
     models = [line.partition(":")[2].strip() for line in _read("/proc/cpuinfo") if line.startswith("model name")]
     kib = [int(line.split()[1]) for line in _read("/proc/meminfo") if line.startswith("MemTotal")]
-    commit = subprocess.run(
-        ["git", "-C", HERE, "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    commit = _git("describe", "--always", "--exclude=*")
+    if _git("status", "--porcelain", "--", ":/", ":!/docs", ":!/bench/results"):  # what the parts themselves write
+        commit += "-dirty"
     return {
         "commit": commit or "of no checkout",
         "when": f"{datetime.now(ZoneInfo('Asia/Kolkata')):%d %b %Y %H:%M} IST",
@@ -167,6 +164,11 @@ def environment() -> dict[str, str]:
         "Python": f"{sys.version.split()[0]}; django {django.__version__}, celery {celery.__version__}, "
         f"kombu {kombu.__version__}, psycopg {psycopg.__version__}",
     }
+
+
+def _git(*arguments: str) -> str:
+    """What git says; nothing where there is no checkout."""
+    return subprocess.run(["git", "-C", HERE, *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _read(path: str) -> list[str]:
