@@ -16,7 +16,7 @@ from ledger.balance_guard import guard_trigger, guard_triggers
 from ledger.fields import ClockTimestamp, CurrentTransactionId, TransactionIdField
 from license.clock import INDIA
 from license.fields import MONEY_MAX, QUANTITY_MAX, dated, money, one_of, quantity, text, within
-from license.formats import day
+from license.formats import day, indian
 from license.models import Company, ImportItem, License, Port, Source
 
 
@@ -94,7 +94,7 @@ class BillOfEntryLine(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_transaction_type_display()} of {self.cif_fc}"
+        return f"{self.get_transaction_type_display()} of {indian(self.cif_fc)}"
 
 
 class AllotmentType(models.TextChoices):
@@ -177,7 +177,7 @@ class AllotmentLine(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.cif_fc} of {self.allotment}"
+        return f"{indian(self.cif_fc)} of {self.allotment}"
 
 
 class Overdraw(models.Model):

@@ -23,8 +23,8 @@ from django.db import IntegrityError, models
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
+from desk.entry import wording
 from ledger.icegate import cells
-from license.formats import indian, quantity
 from license.models import Source
 from license.sheet_cells import CellError
 
@@ -46,7 +46,6 @@ Context = dict[str, Any] | None
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2099
 """Of a date in this trade; as of one in a ledger."""
 PERCENT = {"max_value": 100}
-QUANTITY_PLACES = 3
 
 
 class Amount(forms.DecimalField):
@@ -66,9 +65,7 @@ class Amount(forms.DecimalField):
 
     def prepare_value(self, value: Any) -> Any:
         """What is stored, as it is shown elsewhere; what was typed stays as it was typed."""
-        if not isinstance(value, Decimal):
-            return value
-        return quantity(value) if self.decimal_places == QUANTITY_PLACES else indian(value, self.decimal_places or 0)
+        return wording.shown(value, self.decimal_places or 0) if isinstance(value, Decimal) else value
 
 
 class Day(forms.DateField):
@@ -97,6 +94,7 @@ class EntryForm(ModelForm):
             for name in self.fields.keys() & set(self.of_ledger):
                 self.fields[name].disabled = True
         for name, field in self.fields.items():
+            field.label = wording.label(field.label)
             widget = getattr(field.widget, "widget", field.widget)
             if isinstance(widget, _Labelled):
                 widget.known = self._known(name)
@@ -260,4 +258,5 @@ class Lines(_Fields, TabularInline):
 
     form = EntryForm
     formset = Rows
+    template = "desk/entry/lines.html"
     extra = 0

@@ -65,5 +65,6 @@ class EntrySite(admin.AdminSite):
 
 
 site = EntrySite(name="entry")
+site.empty_value_display = "–"
 # Bills, licenses and people are deleted one by one, each with what hangs on it shown.
 site.disable_action("delete_selected")
