@@ -24,6 +24,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from desk.entry import wording
+from desk.entry.meanwhile import Guarded, GuardedRows, refuse
 from ledger.icegate import cells
 from license.models import Source
 from license.sheet_cells import CellError
@@ -32,12 +33,11 @@ if TYPE_CHECKING:  # Django's own classes take no parameters
     ModelAdmin = admin.ModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
     ModelForm = forms.ModelForm[Any]
-    InlineFormSet = forms.BaseInlineFormSet[Any, Any, Any]
     EveryPaginator = Paginator[Any]
     _Base = BaseModelAdmin[Any]
 else:
     ModelAdmin, TabularInline, ModelForm = admin.ModelAdmin, admin.TabularInline, forms.ModelForm
-    InlineFormSet, EveryPaginator, _Base = forms.BaseInlineFormSet, Paginator, object
+    EveryPaginator, _Base = Paginator, object
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ class Exactly(_Base):
         return lookup.endswith("__exact") and super().lookup_allowed(lookup, value, request)
 
 
-class EntryAdmin(Exactly, _Fields, ModelAdmin):
+class EntryAdmin(Guarded, Exactly, _Fields, ModelAdmin):
     """A page of data entry."""
 
     form = EntryForm
@@ -219,11 +219,6 @@ class EntryAdmin(Exactly, _Fields, ModelAdmin):
             refuse(request, COLLIDES)
             return super().changeform_view(request, object_id, form_url, extra_context)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
-        why = vars(request).get("refused")
-        return type(form.__name__, (_Refused, form), {"why": why}) if why else form
-
 
 COLLIDES = (
     "Nothing is saved: somebody has entered the same meanwhile, or deleted what this refers to; or two rows exchange "
@@ -231,20 +226,7 @@ COLLIDES = (
 )
 
 
-def refuse(request: HttpRequest, why: str) -> None:
-    """What this request enters is not saved, whatever its form says."""
-    vars(request)["refused"] = why
-
-
-class _Refused(ModelForm):
-    why: str
-
-    def clean(self) -> Any:
-        super().clean()
-        raise ValidationError(self.why)
-
-
-class Rows(InlineFormSet):
+class Rows(GuardedRows):
     """What came from customs' ledger is not deleted."""
 
     def clean(self) -> None:

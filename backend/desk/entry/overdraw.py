@@ -10,7 +10,8 @@ from typing import Any
 from django.db.models import Model
 from django.http import HttpRequest, QueryDict
 
-from desk.entry.base import Context, EntryAdmin, refuse
+from desk.entry.base import Context, EntryAdmin
+from desk.entry.meanwhile import refuse
 from ledger.overdraw import OverdrawsError, after, before, confirm, newly_overdrawn
 from license.models import License
 

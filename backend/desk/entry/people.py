@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
 from desk.entry.base import Exactly
+from desk.entry.meanwhile import Guarded
 from desk.entry.site import site
 
 if TYPE_CHECKING:  # Django's own class takes no parameter
@@ -21,7 +22,7 @@ else:
 
 
 @admin.register(User, site=site)
-class PersonAdmin(Exactly, OfUsers):
+class PersonAdmin(Guarded, Exactly, OfUsers):
     fieldsets = (
         (None, {"fields": ("username", "password", "is_active", "groups")}),
         ("Who that is", {"fields": ("first_name", "last_name", "email", "last_login")}),
@@ -41,5 +42,5 @@ class PersonAdmin(Exactly, OfUsers):
 
 
 @admin.register(Group, site=site)
-class PeopleAdmin(Exactly, GroupAdmin):
+class PeopleAdmin(Guarded, Exactly, GroupAdmin):
     pass
