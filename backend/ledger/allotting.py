@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.db.models import F, Sum
 
@@ -24,6 +24,7 @@ from license.formats import quantity
 from license.models import ImportItem
 from license.units import rounded_down
 
+Person = User | AnonymousUser
 OVERDRAW = "ledger.overdraw_allotment"
 """The permission to allot more than a license has left."""
 CENT = Decimal("0.01")
@@ -44,7 +45,7 @@ class RefusedError(Exception):
     """Nothing was allotted; says why and what to do, in a sentence."""
 
 
-def allot(allotment: Allotment, shares: Sequence[Share], *, by: User, confirmation: str = "") -> Allotment:
+def allot(allotment: Allotment, shares: Sequence[Share], *, by: Person, confirmation: str = "") -> Allotment:
     """Reserve these shares for an allotment, all or none; on an item of which it has a part already they come on top.
     A new one is saved with them, or not at all. The allotment as it is stored.
 
@@ -83,7 +84,7 @@ def allot(allotment: Allotment, shares: Sequence[Share], *, by: User, confirmati
         return allotment
 
 
-def give_up(allotment: Allotment, *, by: User) -> None:
+def give_up(allotment: Allotment, *, by: Person) -> None:
     """Let an allotment reserve nothing any more. What is released by a bill of entry, or given up, stays as it is."""
     with transaction.atomic(durable=True):
         allotment = Allotment.objects.select_for_update().get(pk=allotment.pk)
@@ -91,7 +92,7 @@ def give_up(allotment: Allotment, *, by: User) -> None:
             AllotmentRelease.objects.get_or_create(allotment=allotment, defaults={"released_by": by.get_username()})
 
 
-def take_up_again(allotment: Allotment, *, by: User, confirmation: str = "") -> None:
+def take_up_again(allotment: Allotment, *, by: Person, confirmation: str = "") -> None:
     """Let an allotment that was given up reserve again. If its last day has passed, it has none any more.
 
     Raises OverdrawsError as `allot` does, where what it had reserved is gone by now.
@@ -107,7 +108,7 @@ def take_up_again(allotment: Allotment, *, by: User, confirmation: str = "") -> 
         _confirm(allotment, had, by, confirmation)
 
 
-def _confirm(allotment: Allotment, had: Positions, by: User, confirmation: str) -> None:
+def _confirm(allotment: Allotment, had: Positions, by: Person, confirmation: str) -> None:
     confirm(
         newly_overdrawn(had, after()),
         entry=str(allotment),

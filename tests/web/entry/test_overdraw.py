@@ -11,7 +11,6 @@ from license.models import License
 from tests.conftest import assert_balances_follow_facts, one
 from tests.web.conftest import read
 from tests.web.entry.conftest import (
-    ALLOTMENT,
     BILL,
     NUMBER,
     OTHER,
