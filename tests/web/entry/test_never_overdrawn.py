@@ -1,5 +1,5 @@
-"""Whatever is allotted, converted and entered, one thing after the other: unconfirmed, nothing is overdrawn; confirmed, it
-is written down."""
+"""Whatever is allotted, converted and entered, in any order: unconfirmed, nothing is overdrawn; what is confirmed is
+written down."""
 
 from decimal import Decimal
 
