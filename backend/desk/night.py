@@ -1,20 +1,23 @@
 """The pages of the night: every reconciliation, what one found, and one that is wanted now."""
 
 import logging
-import time
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from django.contrib.auth.decorators import permission_required
+from django.db import transaction
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 from kombu.exceptions import OperationalError as BrokerError
 
 from desk.lists import paged
+from desk.models import RunRequest
 from desk.views import page
 from license.models import License
 from license.tasks import sync_all_licenses
@@ -32,6 +35,9 @@ MOST_IN_JSON = 20_000
 """Differences and findings. More would take too much memory: CSV is sent line by line."""
 WORKER_SECONDS = 60
 """By then a worker has taken what it was asked for; else the message is dropped."""
+NOW_SECONDS = 10
+"""Who asks for a run so soon after one has begun is led to that one: somebody else has asked at the same time."""
+NEVER = datetime.fromtimestamp(0, UTC)
 
 VIEW_RUN = "reconcile.view_reconciliationrun"
 WHAT_IT_FOUND = (VIEW_RUN, "reconcile.view_drift", "reconcile.view_finding")
@@ -122,29 +128,55 @@ def size(report: Report) -> int:
 def run_now(request: HttpRequest) -> HttpResponse:
     """Ask a worker for a run, and wait here until it has begun; then its own page shows how far it is.
 
-    What was asked for, and after which run, is in the session: pressing again asks nobody twice."""
-    newest = ReconciliationRun.objects.order_by("pk").last()
-    asked = request.session.get("run_asked")  # the newest run then, and the time
-    if newest and (newest.status == RunStatus.RUNNING or (asked and newest.pk > asked[0])):
-        request.session.pop("run_asked", None)
-        there = reverse("run", args=[newest.pk])
-        return HttpResponseClientRedirect(there) if request.headers.get("HX-Request") else redirect(there)
-    is_asked = asked is not None and time.time() < asked[1] + WORKER_SECONDS
-    if asked and not is_asked:
-        del request.session["run_asked"]
+    What was asked for is everybody's: who comes while it is awaited waits for it too."""
     is_away = False
     if request.method == "POST":
         try:
-            if not is_asked:
-                sync_all_licenses.apply_async(expires=WORKER_SECONDS, retry=False, ignore_result=True)
-                request.session["run_asked"] = [newest.pk if newest else 0, int(time.time())]
+            ask_for_run()
             return redirect("run_now")
         except (BrokerError, OSError) as error:
             logger.warning("no worker could be asked for a run: %s", error)
             is_away = True
+    newest, asked = newest_run(), RunRequest.objects.first()
+    is_poll = bool(request.headers.get("HX-Request"))
+    if newest and (is_of_now(newest) or (is_poll and asked and newest.pk > asked.newest_run)):
+        there = reverse("run", args=[newest.pk])
+        return HttpResponseClientRedirect(there) if is_poll else redirect(there)
+    unanswered = asked if asked and asked.newest_run == (newest.pk if newest else 0) else None
+    is_asked = unanswered is not None and may_come(unanswered)
     return render(
         request,
         "desk/run_now.html",
-        {"is_asked": is_asked, "is_away": is_away, "was_in_vain": asked and not is_asked},
+        {"is_asked": is_asked, "is_away": is_away, "in_vain": None if is_asked else unanswered},
         status=503 if is_away else 200,
     )
+
+
+def ask_for_run() -> None:
+    """Of those who ask for a run at once, in whichever sessions, one asks a worker; nobody does while that one may
+    still come, nor where one is under way or has just begun. Raises BrokerError or OSError where the broker is away."""
+    with transaction.atomic():
+        asked, _ = RunRequest.objects.select_for_update().get_or_create(
+            pk=1, defaults={"asked_at": NEVER, "newest_run": 0}
+        )
+        newest = newest_run()
+        newest_id = newest.pk if newest else 0
+        if (newest and is_of_now(newest)) or (asked.newest_run == newest_id and may_come(asked)):
+            return
+        asked.asked_at, asked.newest_run = timezone.now(), newest_id
+        asked.save()
+        sync_all_licenses.apply_async(expires=WORKER_SECONDS, retry=False, ignore_result=True)
+
+
+def newest_run() -> ReconciliationRun | None:
+    return ReconciliationRun.objects.order_by("pk").last()
+
+
+def is_of_now(run: ReconciliationRun) -> bool:
+    """Whether it is what somebody wants who asks for one now."""
+    return run.status == RunStatus.RUNNING or run.started_at > timezone.now() - timedelta(seconds=NOW_SECONDS)
+
+
+def may_come(asked: RunRequest) -> bool:
+    """Whether a worker may still take what it was asked for."""
+    return asked.asked_at > timezone.now() - timedelta(seconds=WORKER_SECONDS)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
 from axes.helpers import get_client_ip_address
@@ -75,7 +76,10 @@ PASSWORD = "a long one for 2026"  # noqa: S105
 def license() -> License:
     license = make("0310000001", Kind("active"), Port.objects.create(code="INNSA1"))
     drain()
-    ReconciliationRun.objects.create(business_date=business_date(), status="complete", finished_at=timezone.now())
+    begun = timezone.now() - timedelta(minutes=1)
+    ReconciliationRun.objects.create(
+        business_date=business_date(), status="complete", started_at=begun, finished_at=timezone.now()
+    )
     return license
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from importlib import import_module
 
@@ -17,17 +18,21 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
 
 from desk import night as pages
+from desk.models import RunRequest
 from ledger.engine import drain
 from license.clock import business_date
 from license.models import ExportItem, ImportItem, License
+from license.tasks import sync_all_licenses
 from reconcile import night
 from reconcile.models import FindingKind, ReconciliationRun, RunTrigger
 from reconcile.report import gather, headline, warnings, words
 from reconcile.report_files import as_csv, as_json
 from servers import Servers
-from tests.conftest import sql
+from tests.acceptance.conftest import until
+from tests.conftest import one, sql
 from tests.web.conftest import LogIn, read
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -282,9 +287,15 @@ def poll(client: Client, address: str = RUN_NOW) -> object:
     return client.get(address, headers={"HX-Request": "true"})
 
 
+def long_ago() -> None:
+    """All runs have begun a while ago."""
+    sql("UPDATE reconcile_reconciliationrun SET started_at = started_at - interval '11 seconds'")
+
+
 def test_only_those_who_may_can_ask(log_in: LogIn, asked: Callable[[], int]) -> None:
     for role, status in (("viewer", 403), ("auditor", 403), ("operator", 302), ("administrator", 302)):
         client = log_in(role)
+        RunRequest.objects.all().delete()
         assert client.post(RUN_NOW).status_code == status, role
         if role != "viewer":
             assert bool(read(client.get(LIST)).tree.xpath("//form[@method='post']//button[.='Run now']")) is (
@@ -311,6 +322,7 @@ def test_a_form_from_elsewhere_asks_nobody(operator: Client, asked: Callable[[],
 
 def test_from_the_button_to_the_report(operator: Client, licenses: None, asked: Callable[[], int]) -> None:
     run()
+    long_ago()
     response = operator.post(RUN_NOW)
     assert (response.status_code, response.url, asked()) == (302, RUN_NOW, 1)
     assert "A worker has been asked" in read(operator.get(RUN_NOW)).text("//*[@id='live']")
@@ -321,7 +333,7 @@ def test_from_the_button_to_the_report(operator: Client, licenses: None, asked: 
     # what a worker does, stopped after its first chunk
     second = night.start(RunTrigger.MANUAL, batch_size=2)
     assert poll(operator).headers["HX-Redirect"] == page_of(second)
-    assert operator.get(RUN_NOW).url == operator.post(RUN_NOW).url == page_of(second)
+    assert operator.get(RUN_NOW).url == operator.post(RUN_NOW, follow=True).redirect_chain[-1][0] == page_of(second)
     night.take_chunk(second)
     shown = read(operator.get(page_of(second)))
     assert "2 of 5 licenses checked" in shown.text("//*[@id='live']")
@@ -345,15 +357,74 @@ def test_a_worker_is_asked_for_the_night_and_not_for_long(
     assert timedelta(seconds=50) < lasts <= timedelta(seconds=60)
 
 
-def test_when_no_worker_comes_it_is_said_and_one_may_ask_again(
-    operator: Client, asked: Callable[[], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_no_worker_comes_it_is_said_and_one_may_ask_again(operator: Client, asked: Callable[[], int]) -> None:
     operator.post(RUN_NOW)
-    monkeypatch.setattr(pages, "WORKER_SECONDS", 0)
-    assert "is a worker up?" in read(poll(operator)).text("//*[@id='done']//*[@role='alert']")
-    monkeypatch.undo()
+    sql("UPDATE desk_runrequest SET asked_at = '2026-11-22T18:31:05Z'")
+    said = read(poll(operator)).text("//*[@id='done']//*[@role='alert']")
+    assert said.startswith("A run was asked for on 23 Nov 2026 at 00:01:05.")
+    assert "is a worker up?" in said
     assert operator.post(RUN_NOW).status_code == 302
     assert asked() == 2
+    run()
+    long_ago()
+    assert not read(operator.get(RUN_NOW)).tree.xpath("//*[@role='alert']")
+
+
+def test_what_one_has_asked_for_is_everybodys(log_in: LogIn, licenses: None, asked: Callable[[], int]) -> None:
+    first, second = log_in("operator"), log_in("administrator")
+    first.post(RUN_NOW)
+    assert "A worker has been asked" in read(second.post(RUN_NOW, follow=True)).text("//*[@id='live']")
+    assert asked() == 1
+    begun = run()
+    for client in (first, second):
+        assert poll(client).headers["HX-Redirect"] == page_of(begun)
+    assert second.post(RUN_NOW, follow=True).redirect_chain[-1][0] == page_of(begun)  # it has just begun
+    assert asked() == 1
+    long_ago()
+    assert poll(first).headers["HX-Redirect"] == page_of(begun)  # a window that was not looked at
+    second.post(RUN_NOW)
+    assert asked() == 2
+
+
+@pytest.mark.parametrize("is_first_time", [True, False])
+def test_of_two_who_ask_at_once_one_asks_a_worker(
+    is_first_time: bool, log_in: LogIn, asked: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_first_time:
+        RunRequest.objects.create(asked_at="2026-11-22T18:31:05Z", newest_run=0)
+    send = sync_all_licenses.apply_async
+    sent = []
+
+    def when_the_other_has_come(**options: object) -> None:
+        """Sends when somebody else waits for the lock, or, where there is none, wants to send too."""
+        sent.append(options)
+        until(lambda: len(sent) == 2 or one("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1, "the other comes")
+        send(**options)
+
+    def ask(client: Client) -> object:
+        try:
+            return client.post(RUN_NOW)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(sync_all_licenses, "apply_async", when_the_other_has_come)
+    with ThreadPoolExecutor(2) as people:
+        answers = list(people.map(ask, [log_in("operator"), log_in("administrator")]))
+    assert [(answer.status_code, answer.url) for answer in answers] == [(302, RUN_NOW)] * 2
+    assert asked() == 1
+
+
+def test_when_the_broker_is_away_who_comes_next_asks(
+    operator: Client, asked: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise BrokerError
+
+    monkeypatch.setattr(sync_all_licenses, "apply_async", refuse)
+    assert operator.post(RUN_NOW).status_code == 503
+    monkeypatch.undo()
+    operator.post(RUN_NOW)
+    assert asked() == 1
 
 
 def test_when_the_broker_is_away_it_is_said_and_nothing_is_waited_for(operator: Client, live_servers: Servers) -> None:
