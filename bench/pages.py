@@ -16,6 +16,9 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from desk.balance_pdf import as_pdf
+from desk.balance_sheet import MAX_SHEETS, as_workbook
+from desk.files import explained
 from harness import HERE, ratios, take_turns
 from ledger.engine import recompute
 from ledger.models import BillOfEntry
@@ -78,6 +81,21 @@ def main() -> None:
     )
     world.run("ANALYZE ledger_licensechange")
     measure(load, {name: pages[name] for name in (EMPTY, "home", "the list", "one state: changes pending")})
+    make_files(client)
+
+
+def make_files(client: Client) -> None:
+    """Print how long each kind of file takes, made once."""
+    sheets = list(explained([f"{n:010}" for n in range(1, MAX_SHEETS + 1)]))
+    print(f"files: of {LICENSES} licenses, or balance sheets of {sum(sheet.lines for sheet in sheets)} lines")
+    for name, make in {
+        "balance sheets as PDF": lambda: as_pdf(sheets).read(),
+        "balance sheets as XLSX": lambda: as_workbook(sheets).read(),
+        "the list as XLSX": lambda: b"".join(client.get("/licenses.xlsx")),
+        "the list as CSV": lambda: b"".join(client.get("/licenses.csv")),
+    }.items():
+        took = world.seconds(lambda make=make, name=name: world.check(is_so=len(make()) > 0, what=name))
+        print(f"{name:32} {took:5.1f} s")
 
 
 def measure(load: Callable[[str], float], pages: dict[str, str]) -> None:

@@ -46,6 +46,12 @@ class Sheet:
     explained: Explanation
     when: datetime
 
+    @property
+    def lines(self) -> int:
+        """How many it has, of all kinds."""
+        told = self.explained
+        return len(told.items) + len(told.credits) + len(told.debits) + len(told.allotments)
+
 
 def remarks(explained: Explanation) -> list[str]:
     """What somebody must know who reads the numbers, each a sentence."""

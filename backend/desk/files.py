@@ -1,11 +1,12 @@
 """Files to take away: the list as CSV and XLSX, balance sheets as XLSX and PDF, of just what the address selects.
 
-They need as much memory for many licenses as for few, but for balance sheets, of which a file holds not too many.
+They need as much memory for many licenses as for few, but for balance sheets, of which a file holds not too much.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from functools import wraps
 from typing import IO, Any
 
@@ -24,10 +25,14 @@ from desk.workbook import MAX_ROWS, Cell, Column, Workbook, csv_lines
 from ledger.explain import explain
 from ledger.models import Quarantine
 from license.clock import business_date
+from license.formats import indian
 from license.models import License
 from reconcile.sql import queries
 
 ROWS_AT_ONCE = 2_000
+MAX_LINES = {"pdf": 5_000, "xlsx": MAX_ROWS}
+"""Of the balance sheets in one file: items, credits, debits and allotments. They are made while somebody waits."""
+OR_ELSE = {"pdf": "Take it as XLSX, or fewer licenses at a time.", "xlsx": "Take fewer licenses at a time."}
 TYPES = {
     "pdf": "application/pdf",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -72,8 +77,7 @@ def licenses_csv(request: HttpRequest) -> HttpResponseBase:
 def licenses_xlsx(request: HttpRequest) -> HttpResponseBase:
     """The same as a workbook, with totals by currency and what was asked for: all of one snapshot."""
     found = selected(request.GET)
-    if found.count() >= MAX_ROWS:
-        raise NoFileError("A sheet of Excel cannot hold so many licenses. Narrow the filter, or take the list as CSV.")
+    check_size("XLSX", "licenses", found.count(), MAX_ROWS, "Narrow the filter, or take the list as CSV.")
     book, when = Workbook(), timezone.now()
     with snapshot():
         table = book.table("Licenses", LIST)
@@ -110,7 +114,7 @@ def _rows(licenses: QuerySet[License]) -> Iterator[list[Cell]]:
 @file
 def balance_sheet(_: HttpRequest, number: str, kind: str) -> HttpResponseBase:
     """Of one license."""
-    sheets = list(explained([number]))
+    sheets = _sheets([number], kind)
     if not sheets:
         raise Http404(f"There is no license {number!r}.")
     return _sent_sheets(sheets, f"balance-{number}", kind)
@@ -125,7 +129,7 @@ def balance_sheets(request: HttpRequest, kind: str) -> HttpResponseBase:
             f"The filter finds more than {MAX_SHEETS} licenses, and one file holds the balance sheets of "
             f"{MAX_SHEETS} at most. Narrow the filter, or take the list itself."
         )
-    sheets = list(explained(numbers))
+    sheets = _sheets(numbers, kind)
     if not sheets:
         raise NoFileError("No license fits the filter.")
     return _sent_sheets(sheets, "balances", kind)
@@ -141,11 +145,28 @@ def explained(numbers: list[str]) -> Iterator[Sheet]:
             yield Sheet(explain(number), when)
 
 
+def _sheets(numbers: list[str], kind: str) -> list[Sheet]:
+    """Of all of them. Raises NoFileError as soon as they are too much for a file of this kind."""
+    sheets, lines = [], 0
+    for sheet in explained(numbers):
+        sheets.append(sheet)
+        lines += sheet.lines
+        check_size(kind.upper(), "lines", lines, MAX_LINES[kind], OR_ELSE[kind])
+    return sheets
+
+
 def _sent_sheets(sheets: list[Sheet], name: str, kind: str) -> HttpResponseBase:
     return sent((as_pdf if kind == "pdf" else as_workbook)(sheets), name, kind)
 
 
 # ── What they share ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_size(kind: str, of_what: str, size: int, most: int, or_else: str) -> None:
+    """Raises NoFileError for more than a file of this kind holds."""
+    if size > most:
+        limit = indian(Decimal(most), 0)
+        raise NoFileError(f"One {kind} file holds {limit} {of_what} at most, and this would have more. {or_else}")
 
 
 @contextmanager

@@ -19,17 +19,18 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
-from desk.files import NoFileError, file, sent, snapshot
+from desk.files import NoFileError, check_size, file, sent, snapshot
 from desk.licenses import DEFAULT_SORT, SORTS, all_licenses, in_order, totals, with_marks
 from desk.sql import queries
 from desk.views import page
-from desk.workbook import Cell, Column, Workbook
+from desk.workbook import MAX_COLUMNS, MAX_ROWS, Cell, Column, Workbook
 from license.fields import MONEY_MAX
 from license.formats import indian
 from license.models import ExportItem, License, SionNorm
 
 PAGE_SIZE = 50
 ROWS_AT_ONCE = 1_000
+OR_ELSE = "Choose a notification, or ask for a higher balance."
 UNKNOWN = "unknown"
 """In the address: licenses without a norm."""
 LICENSE = (
@@ -206,11 +207,15 @@ def items_xlsx(request: HttpRequest) -> HttpResponseBase:
             " ".join(f"{asked[name].label}: {' '.join(map(str, said))}" for name, said in asked.errors.items())
         )
     norm_id = asked.norm_id()
-    book, when = Workbook(), timezone.now()
+    when = timezone.now()
     with snapshot():
         ids = list(in_order(asked.licenses(), request.GET.get("sort")).values_list("pk", flat=True))
+        check_size("XLSX", "licenses", len(ids), MAX_ROWS, OR_ELSE)
         columns = names(ids, norm_id)
-        table = book.table("Items", [*LICENSE, *_headings(columns), Column("Other items", "count")])
+        headings = [*LICENSE, *_headings(columns), Column("Other items", "count")]
+        check_size("XLSX", "columns", len(headings), MAX_COLUMNS, OR_ELSE)
+        book = Workbook()
+        table = book.table("Items", headings)
         for start in range(0, len(ids), ROWS_AT_ONCE):
             licenses = in_turn(ids[start : start + ROWS_AT_ONCE])
             cells = left(licenses, norm_id)

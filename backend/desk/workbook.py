@@ -19,8 +19,11 @@ from license.formats import day, safe_cell
 
 Cell = str | Decimal | int | date | None
 
-MAX_ROWS = 1_048_576
-"""Of a sheet, its heading among them; XlsxWriter passes over what comes later, and says nothing."""
+MAX_ROWS = 100_000
+"""Of a sheet, below its heading. Excel has ten times as many, which would take minutes while somebody waits; XlsxWriter
+passes over what comes later still, and says nothing."""
+MAX_COLUMNS = 16_384
+"""Of a sheet of Excel; XlsxWriter passes over further ones."""
 MAX_TEXT = 32_767
 """Characters that a cell of Excel can hold."""
 FIRST_YEAR = 1900

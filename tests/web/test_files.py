@@ -16,17 +16,19 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from lxml import html
 
 from desk import files
 from desk.licenses import Totals, totals
 from desk.statement import statement
+from desk.workbook import MAX_COLUMNS, MAX_ROWS
 from ledger.engine import drain
 from ledger.explain import explain
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.clock import business_date
 from license.formats import day, indian
-from license.models import Company, ExportItem, HSCode, ImportItem, License, Port
-from tests.web.conftest import KINDS, Kind, make, read
+from license.models import Company, ExportItem, HSCode, ImportItem, ItemName, License, Port, SionNorm
+from tests.web.conftest import KINDS, Kind, Shown, make, read
 
 pytestmark = pytest.mark.usefixtures("desk")
 
@@ -357,13 +359,68 @@ def test_too_many_or_none_is_said(kind: str, viewer: Client, monkeypatch: pytest
     assert content(viewer.get(f"/balance-sheets.{kind}?state=active"))
 
 
-@pytest.mark.usefixtures("desk")
-def test_no_row_is_passed_over_in_silence(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("desk.files.MAX_ROWS", 1 + len(KINDS))
-    assert content(viewer.get("/licenses.xlsx"))
+def refusal(response: HttpResponse) -> tuple[str, str]:
+    """Why there is no file, with what to do, and where the page leads back to."""
+    assert response.status_code == 400
+    shown = Shown(html.fromstring(response.content.decode()))
+    return shown.text("//*[@role='alert']"), shown.links()["Back"]
+
+
+def too_much(kind: str, limit: str, or_else: str) -> str:
+    return f"One {kind} file holds {limit} at most, and this would have more. {or_else}"
+
+
+def test_no_license_is_passed_over_in_silence(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("desk.files.MAX_ROWS", len(KINDS))
-    response = viewer.get("/licenses.xlsx")
-    assert (response.status_code, b"take the list as CSV" in response.content) == (400, True)
+    assert content(viewer.get("/licenses.xlsx"))
+    monkeypatch.setattr("desk.files.MAX_ROWS", len(KINDS) - 1)
+    said = too_much("XLSX", "11 licenses", "Narrow the filter, or take the list as CSV.")
+    assert refusal(viewer.get("/licenses.xlsx?sort=number")) == (said, "/licenses/?sort=number")
+    assert content(viewer.get("/licenses.csv"))
+    assert content(viewer.get("/licenses.xlsx?state=active"))
+
+
+@pytest.mark.parametrize("limit", ["licenses", "columns"])
+def test_no_cell_of_items_is_passed_over_in_silence(
+    limit: str, viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norm = SionNorm.objects.create(code="E5")
+    ExportItem.objects.update(norm=norm)
+    ItemName.objects.create(name="Sugar", sion_norm=norm).import_items.set(ImportItem.objects.all())
+    drain()
+    shown = workbook(viewer.get("/items.xlsx?norm=E5"))["Items"]
+    name, size = {"licenses": ("MAX_ROWS", len(shown) - 1), "columns": ("MAX_COLUMNS", len(shown[0]))}[limit]
+    monkeypatch.setattr(f"desk.items.{name}", size)
+    assert workbook(viewer.get("/items.xlsx?norm=E5"))["Items"] == shown
+    monkeypatch.setattr(f"desk.items.{name}", size - 1)
+    said = too_much("XLSX", f"{size - 1} {limit}", "Choose a notification, or ask for a higher balance.")
+    assert refusal(viewer.get("/items.xlsx?norm=E5")) == (said, "/items/?norm=E5")
+
+
+@pytest.mark.parametrize(
+    ("kind", "or_else"),
+    [("pdf", "Take it as XLSX, or fewer licenses at a time."), ("xlsx", "Take fewer licenses at a time.")],
+)
+def test_no_line_of_balance_sheets_is_passed_over_in_silence(
+    kind: str, or_else: str, license: License, viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The license has 65 lines: 3 items, a credit, 60 debits, an allotment. Others have 5."""
+    for address, back, lines in (
+        (f"/licenses/{NUMBER}/balance-sheet.{kind}", f"/licenses/{NUMBER}/?", 65),
+        (f"/balance-sheets.{kind}?q=26%2F0017", "/licenses/?q=26%2F0017", 65),
+        (f"/balance-sheets.{kind}?state=expired", "/licenses/?state=expired", 5),
+        (f"/balance-sheets.{kind}?state=expiring-30", "/licenses/?state=expiring-30", 10),
+    ):
+        monkeypatch.setitem(files.MAX_LINES, kind, lines)
+        assert content(viewer.get(address))
+        monkeypatch.setitem(files.MAX_LINES, kind, lines - 1)
+        said = too_much(kind.upper(), f"{lines - 1} lines", or_else)
+        assert refusal(viewer.get(address)) == (said, back)
+
+
+def test_no_limit_is_beyond_what_excel_holds() -> None:
+    assert max(MAX_ROWS, files.MAX_LINES["xlsx"]) < 1_048_576
+    assert MAX_COLUMNS <= 16_384
 
 
 def test_the_page_of_a_license_leads_to_its_sheets(license: License, viewer: Client) -> None:
