@@ -1,0 +1,109 @@
+"""How much each page asks of the database: a handful of queries, and as many for one row as for many."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from ledger.engine import drain
+from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from license.models import Company, ExportItem, HSCode, ImportItem, ItemName, Port, SionNorm
+from reconcile import night
+from reconcile.models import RunTrigger
+from tests.conftest import sql
+from tests.web.conftest import Kind, LogIn, make
+
+pytestmark = pytest.mark.usefixtures("database")
+
+QUERIES = {
+    "home": 12, "licenses": 8, "license": 17, "items": 14, "bills_of_entry": 9, "bill_of_entry": 7, "allotments": 9,
+    "allotment": 7, "give_up": 7, "forecast": 7, "runs": 6, "run": 13, "drift": 6, "findings": 7, "run_now": 6, "login": 2, "logout": 2,
+    "licenses_csv": 6, "licenses_xlsx": 11, "items_xlsx": 11, "report_file": 5, "balance_sheet_pdf": 15,
+    "balance_sheet_xlsx": 15, "balance_sheets_pdf": 16, "balance_sheets_xlsx": 16,
+}  # fmt: skip
+"""By page, those of session, user and permissions among them."""
+OF_A_LICENSE = {"balance_sheets_pdf": 11, "balance_sheets_xlsx": 11}
+"""A balance sheet is of a snapshot of its own, so these ask so much for each license more."""
+MOST_OF_ENTRY = {"changelist": 8, "add": 6, "change": 14, "delete": 14, "history": 6}
+"""Of data entry, by what a page does with what is entered; all others are given as many as a list."""
+PARAMETERS = {
+    "pk": 1, "object_id": 1, "id": 1, "number": "0310000001", "kind": "overdrawn", "form": "csv",
+    "app_label": "license",
+}  # fmt: skip
+"""What stands in addresses."""
+ASKED = {
+    "items": "?norm=E5",
+    "items_xlsx": "?norm=E5",
+    "entry:autocomplete": "?app_label=license&model_name=license&field_name=exporter",
+}
+FEW, MANY = 1, 12
+
+
+def addresses(within: list[URLPattern | URLResolver], namespace: str = "") -> Iterator[tuple[str, str]]:
+    """Each page that there is, and an address of it."""
+    for pattern in within:
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, f"{pattern.namespace}:" if pattern.namespace else namespace)
+        elif pattern.name or not namespace:  # the admin's redirects have no name
+            name = f"{namespace}{pattern.name}"
+            parameters = {part: PARAMETERS[part] for part in pattern.pattern.regex.groupindex}
+            yield name, reverse(name, kwargs=parameters) + ASKED.get(name, "")
+
+
+def grow(first: int, last: int) -> None:
+    """So many licenses, each overdrawn, with all that pages show of them; bill of entry 1 and allotment 1 touch all of
+    them. And as many people, companies and ports."""
+    port = Port.objects.get_or_create(code="INNSA1")[0]
+    norm = SionNorm.objects.get_or_create(code="E5")[0]
+    name = ItemName.objects.get_or_create(name="Sugar", sion_norm=norm, restriction_percentage=10)[0]
+    for n in range(first, last + 1):
+        make(f"03100000{n:02}", Kind("", debit="12000"), port)
+        Company.objects.create(iec=f"9{n:09}")
+        Port.objects.create(code=f"{n}")
+        User.objects.create(username=f"person {n}")
+    ExportItem.objects.update(norm=norm)
+    ImportItem.objects.update(hs_code=HSCode.objects.get_or_create(code="0801")[0])
+    name.import_items.set(ImportItem.objects.all())
+    of_all = {"bill_of_entry": BillOfEntry.objects.get(pk=1)}, {"allotment": Allotment.objects.get(pk=1)}
+    for model, document in zip((BillOfEntryLine, AllotmentLine), of_all, strict=True):
+        rest = ImportItem.objects.filter(serial_number=2).exclude(pk__in=model.objects.values("import_item"))
+        model.objects.bulk_create(model(import_item=item, **document) for item in rest)
+    of_all[1]["allotment"].bills_of_entry.add(*BillOfEntry.objects.all())
+    drain()
+    night.work(night.start(RunTrigger.MANUAL))
+    sql("UPDATE reconcile_reconciliationrun SET started_at = started_at - interval '1 hour'")
+
+
+def asked(client: Client, address: str) -> int:
+    """How many queries; a cursor on the server is read by as many as it has parts."""
+    with CaptureQueriesContext(connection) as queries, closing(client.get(address)) as response:
+        assert response.status_code in (200, 302, 403, 405), (address, response)
+        response.getvalue()
+    return len([query for query in queries if not query["sql"].startswith(("DECLARE", "FETCH", "CLOSE"))])
+
+
+def test_a_page_asks_a_handful_and_as_many_for_one_row_as_for_many(log_in: LogIn) -> None:
+    sql("ALTER SEQUENCE auth_user_id_seq RESTART")
+    client = log_in("administrator")
+    pages = dict(addresses(get_resolver().url_patterns))
+    assert sorted(name for name in pages if not name.startswith("entry:")) == sorted(QUERIES)
+    grow(FEW, FEW)
+    for address in pages.values():  # what a process asks once
+        asked(client, address)
+    few = {name: asked(client, address) for name, address in pages.items()}
+    most = MOST_OF_ENTRY["changelist"]
+    assert {name: number for name, number in few.items() if name in QUERIES} == QUERIES
+    assert not {
+        name: number
+        for name, number in few.items()
+        if name not in QUERIES and number > MOST_OF_ENTRY.get(name.rpartition("_")[2], most)
+    }
+    grow(FEW + 1, MANY)
+    assert {name: asked(client, address) for name, address in pages.items()} == {
+        name: number + OF_A_LICENSE.get(name, 0) * (MANY - FEW) for name, number in few.items()
+    }
