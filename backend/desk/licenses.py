@@ -67,7 +67,10 @@ def _expiring(days: int) -> Q:
 
 STATES: dict[str, tuple[str, Callable[[], Q]]] = {
     "active": ("Active", lambda: Q(balance__is_expired=False, balance__is_null=False)),
-    **{f"expiring-{days}": (f"Expiring in {days} days", partial(_expiring, days)) for days in SOON_DAYS},
+    **{
+        f"expiring-{days}": (f"Expiring within {days} days, balance left", partial(_expiring, days))
+        for days in SOON_DAYS
+    },
     "expired": ("Expired", lambda: Q(balance__is_expired=True)),
     "null": ("Null: less than 500.00 left", lambda: Q(balance__is_null=True)),
     "overdrawn": ("Overdrawn", lambda: Q(balance__overdrawn_cif__gt=0)),

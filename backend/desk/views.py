@@ -1,8 +1,9 @@
 """The pages. Each asks for a permission, and for a handful of queries."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
+from django.conf import settings
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,11 +19,19 @@ from desk.statement import over_time, statement
 from ledger.explain import explain
 from ledger.models import Allotment, BillOfEntry
 from ledger.sql import queries as ledger
-from license.clock import business_date
+from license.clock import INDIA, business_date
+from license.formats import day
 from license.models import License
 from reconcile import freshness
-from reconcile.report import last_run, title
+from reconcile.models import FindingKind, ReconciliationRun
+from reconcile.night import is_owed
+from reconcile.report import is_worrying, last_run, title
 
+LOOKS = {
+    "overdrawn": "bad", "quarantined": "bad", "expiring-30": "soon", "expiring-60": "", "expiring-90": "",
+    "pending": "soon",
+}  # fmt: skip
+"""The states that ask for a look, and how each looks where it finds something."""
 MAX_AGE = timedelta(seconds=60)
 """A change that is pending for longer is worth a warning."""
 
@@ -43,16 +52,30 @@ def home(request: HttpRequest) -> HttpResponse:
     """What a morning needs. Each number leads to its list."""
     found = counts()
     shown = {
-        "counts": [(state, label, found[state]) for state, (label, _) in STATES.items()],
         "every": found["every"],
+        "pending": found["pending"],
         "waiting": Allotment.objects.filter(~RELEASED).count(),
+        "to_look_at": [(state, LOOKS[state], STATES[state][0], found[state]) for state in LOOKS],
+        "others": [(state, label, found[state]) for state, (label, _) in STATES.items() if state not in LOOKS],
     }
     if request.user.has_perm("reconcile.view_reconciliationrun"):
         run = last_run()
-        shown |= {"run": run, "run_title": title(run) if run else ""}
         now = freshness.look()
-        shown |= {"freshness": now, "complaints": now.complaints(MAX_AGE)}
+        shown |= {"run": run, "freshness": now, "complaints": [*now.complaints(MAX_AGE), *late_night(run)]}
+        if run:
+            kinds = [(kind.value, kind.label, run.finding_counts.get(kind)) for kind in FindingKind]
+            shown |= {"run_title": title(run), "is_worrying": is_worrying(run), "kinds": kinds}
     return render(request, "desk/home.html", shown)
+
+
+def late_night(last: ReconciliationRun | None) -> list[str]:
+    """The complaint, if there is one, that no night of this business date has begun though there were runs before."""
+    today = business_date()
+    since_midnight = timezone.now() - datetime.combine(today, time.min, INDIA)
+    is_late = since_midnight > timedelta(seconds=2 * settings.OWED_NIGHT_SECONDS)
+    if last and is_late and is_owed(today):
+        return [f"The night of {day(today)} has not begun: are beat and a worker up?"]
+    return []
 
 
 @page("license.view_license", "ledger.view_licensebalance")

@@ -35,7 +35,8 @@ class Freshness:
             age = str(self.oldest_age).partition(".")[0]
             said.append(f"The oldest change has been pending for {age}: is a worker up?")
         if self.quarantined:
-            said.append(f"{self.quarantined} licenses are in quarantine: manage.py quarantine says why.")
+            are = "license is" if self.quarantined == 1 else "licenses are"
+            said.append(f"{self.quarantined} {are} in quarantine: its page, and manage.py quarantine, say why.")
         return said
 
 

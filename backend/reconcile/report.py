@@ -97,15 +97,19 @@ class Report:
 
     @property
     def is_worrying(self) -> bool:
-        """Whether somebody should look before the working day begins: something is wrong with the system itself."""
-        run = self.run
-        return bool(
-            run.status != RunStatus.COMPLETE
-            or run.licenses_drifted
-            or run.licenses_quarantined
-            or run.trigger_faults
-            or run.findings_error
-        )
+        """Whether somebody should look before the working day begins."""
+        return is_worrying(self.run)
+
+
+def is_worrying(run: ReconciliationRun) -> bool:
+    """Whether a run has found that something is wrong with the system itself."""
+    return bool(
+        run.status != RunStatus.COMPLETE
+        or run.licenses_drifted
+        or run.licenses_quarantined
+        or run.trigger_faults
+        or run.findings_error
+    )
 
 
 def find(run: ReconciliationRun) -> None:

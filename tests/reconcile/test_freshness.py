@@ -128,7 +128,7 @@ def test_a_quarantined_license_is_a_complaint_and_is_listed(
 ) -> None:
     status, said = freshness(capsys=capsys)
     assert (status, said["quarantined"]) == (1, 1)
-    assert said["complaints"] == ["1 licenses are in quarantine: manage.py quarantine says why."]
+    assert said["complaints"] == ["1 license is in quarantine: its page, and manage.py quarantine, say why."]
     status, out = quarantine(capsys=capsys)
     assert status == 1
     assert re.fullmatch(r"2: since .* IST, tries: 1, next .* IST: numeric field overflow\n", out)
@@ -191,5 +191,5 @@ def test_as_people_read_it(poison: License, capsys: pytest.CaptureFixture[str]) 
         "1 licenses in quarantine",
         "0 relays up: raw SQL and bulk writes wait for the sweep",
         "0 triggers at fault",
-        "! 1 licenses are in quarantine: manage.py quarantine says why.",
+        "! 1 license is in quarantine: its page, and manage.py quarantine, say why.",
     ]

@@ -118,7 +118,7 @@ def test_the_groups_may_do_what_they_are_for() -> None:
 
 
 def test_the_system_is_shown_to_those_who_look_after_it(log_in: LogIn) -> None:
-    assert "The system" not in log_in("viewer").get("/").content.decode()
+    assert "Are the balances right?" not in log_in("viewer").get("/").content.decode()
     assert "No change is pending" in log_in("auditor").get("/").content.decode()
 
 

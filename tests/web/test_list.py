@@ -3,14 +3,22 @@
 import re
 from datetime import datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
 
 from ledger.engine import drain
 from license.clock import business_date
+from license.formats import day
 from license.models import License, Port
-from tests.web.conftest import KINDS, Kind, Shown, make, read
+from reconcile.models import ReconciliationRun
+from reconcile.report import title
+from tests.web.conftest import KINDS, Kind, LogIn, Shown, make, read
 
 pytestmark = pytest.mark.usefixtures("desk")
 
@@ -152,21 +160,58 @@ def test_marks_and_figures(viewer: Client) -> None:
     assert [rows[f"03100000{n}"][8] for n in ("06", "11", "12")] == ["expired", "change pending", "in quarantine"]
 
 
-def test_home_counts_what_its_links_find(viewer: Client) -> None:
-    home = read(viewer.get("/"))
-    tiles = home.links("//ul[@class='tiles']//a")
+def test_home_counts_what_its_links_find(log_in: LogIn) -> None:
+    auditor = log_in("auditor")
+    call_command("sync_licenses", stdout=StringIO())
+    home = read(auditor.get("/"))
+    tiles, system = home.links("//ul[@class='tiles']//a"), home.links("//section[@aria-labelledby='system']//a")
+    run = ReconciliationRun.objects.get()
+    assert system.pop(f"{title(run)}: 12 checked, 1 drifted, 0 repaired") == f"/reconciliation/{run.pk}/"
     assert len(tiles) == 1 + len(STATES) + 1
-    for words, address in tiles.items():
-        number = int(words.split()[0].replace(",", ""))
-        assert number == len(numbers(read(viewer.get(address)))), words
-    assert [words for words in tiles if words.startswith("12 ")] == ["12 Licenses", "12 Allotments not yet released"]
+    assert len(system) == len(run.finding_counts) + 1
+    for said, address in [*tiles.items(), *system.items()]:
+        assert int(said.split()[0]) == len(numbers(read(auditor.get(address)))), said
+    assert [said for said in tiles if said.startswith("12 ")] == ["12 Allotments not yet released", "12 All"]
+    assert {"1 license", "1 Overdrawn", "2 Null since the last night"} <= system.keys()
+    assert "1 change pending, on 1 license." in home.text("//section[@aria-labelledby='system']")
+
+
+def test_home_says_whether_the_balances_are_right(log_in: LogIn, settings: Settings) -> None:
+    def said() -> str:
+        return read(log_in("auditor").get("/")).text("//section[@aria-labelledby='system']")
+
+    assert "There has been none yet" in said()
+    make_run = partial(ReconciliationRun.objects.create, business_date=business_date(), finished_at=timezone.now())
+    make_run(status="complete")
+    assert "All balances equalled their facts." in said()
+    assert "It found nothing to look at" in said()
+    make_run(status="incomplete")
+    assert "Needs a look." in said()
+
+
+def test_home_says_that_a_night_has_not_begun(log_in: LogIn, settings: Settings) -> None:
+    def complaints() -> list[str]:
+        return read(log_in("auditor").get("/")).texts("//*[@role='alert']")[1:]  # after the quarantine
+
+    settings.OWED_NIGHT_SECONDS = 0
+    assert complaints() == []  # nor has any run before
+    today = business_date()
+    ReconciliationRun.objects.create(
+        business_date=today - timedelta(days=1), trigger="night", status="complete", finished_at=timezone.now()
+    )
+    assert complaints() == [f"The night of {day(today)} has not begun: are beat and a worker up?"]
+    settings.OWED_NIGHT_SECONDS = 86_400
+    assert complaints() == []
+    settings.OWED_NIGHT_SECONDS = 0
+    ReconciliationRun.objects.create(business_date=today, trigger="night")
+    assert complaints() == []
 
 
 def test_an_empty_desk_says_how_to_begin(viewer: Client) -> None:
     License.objects.all().delete()
     drain()
     assert "import_icegate" in ask(viewer).text("//p[@class='empty']")
-    assert read(viewer.get("/")).links("//ul[@class='tiles']//a")["0 Licenses"] == "/licenses/"
+    assert read(viewer.get("/")).links("//ul[@class='tiles']//a")["0 All"] == "/licenses/"
 
 
 def test_what_people_typed_is_text(viewer: Client) -> None:

@@ -260,17 +260,6 @@ def test_what_stands_in_the_data_is_text(auditor: Client, many: ReconciliationRu
         assert b"<img" not in auditor.get(page_of(many) + rest).content
 
 
-def test_home_leads_to_the_last_run_and_to_what_is_pending(auditor: Client, licenses: None) -> None:
-    newest = run()
-    ExportItem.objects.filter(pk=1).update(cif_fc=2)
-    links = read(auditor.get("/")).links("//section//a")
-    assert links == {
-        f"License balances, night of {business_date():%d %b %Y}": page_of(newest),
-        "1 change pending": "/licenses/?state=pending",
-    }
-    assert len(read(auditor.get(links["1 change pending"])).rows()) == 1
-
-
 # ── One that is wanted now ────────────────────────────────────────────────────────────────────────────────────────────
 
 
