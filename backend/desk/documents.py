@@ -40,7 +40,11 @@ class AllotmentFilter(filters.FilterSet):  # type: ignore[misc]  # it has no typ
         label="State",
         empty_label="All",
     )
-    type = filters.ChoiceFilter(choices=AllotmentType.choices, label="Type", empty_label="All")
+    type = filters.ChoiceFilter(
+        choices=[(AllotmentType.ALLOTMENT, "To be imported"), (AllotmentType.ARO, "ARO: bought at home")],
+        label="Type",
+        empty_label="All",
+    )
 
     class Meta:
         model = Allotment

@@ -74,7 +74,7 @@ STATES: dict[str, tuple[str, Callable[[], Q]]] = {
     "expired": ("Expired", lambda: Q(balance__is_expired=True)),
     "null": ("Null: less than 500.00 left", lambda: Q(balance__is_null=True)),
     "overdrawn": ("Overdrawn", lambda: Q(balance__overdrawn_cif__gt=0)),
-    "pending": ("Changes pending", lambda: _among(queries.column("pending"))),
+    "pending": ("Change pending", lambda: _among(queries.column("pending"))),
     "quarantined": ("In quarantine", lambda: Q(pk__in=Quarantine.objects.values("license_id"))),
 }
 """By what the address says: what people read, and which licenses that are."""

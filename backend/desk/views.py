@@ -17,7 +17,7 @@ from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licens
 from desk.lists import PAGE_SIZE, RELEASED
 from desk.statement import over_time, statement
 from ledger.explain import explain
-from ledger.models import Allotment, BillOfEntry
+from ledger.models import Allotment, AllotmentType, BillOfEntry
 from ledger.sql import queries as ledger
 from license.clock import INDIA, business_date
 from license.formats import day
@@ -54,7 +54,7 @@ def home(request: HttpRequest) -> HttpResponse:
     shown = {
         "every": found["every"],
         "pending": found["pending"],
-        "waiting": Allotment.objects.filter(~RELEASED).count(),
+        "waiting": Allotment.objects.filter(~RELEASED, type=AllotmentType.ALLOTMENT).count(),
         "to_look_at": [(state, LOOKS[state], STATES[state][0], found[state]) for state in LOOKS],
         "others": [(state, label, found[state]) for state, (label, _) in STATES.items() if state not in LOOKS],
     }

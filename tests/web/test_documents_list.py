@@ -66,8 +66,8 @@ def first_cells(shown: Shown) -> list[str]:
 
 def test_the_lists_show_what_the_facts_say(viewer: Client) -> None:
     assert ask(viewer, ALLOTMENTS).rows() == [
-        ["ARO 4", "Kochi Spices", "Clove", "0", "01 Feb 2026", "–", "not yet", "–", "–", ""],
-        ["Allotment 3", "0000000003", "–", "0", "01 Mar 2026", "01 Aug 2026", "BE 0004711", "03100000030310000001",
+        ["ARO 4", "Kochi Spices", "Clove", "0", "01 Feb 2026", "–", "bought at home", "–", "–", ""],
+        ["Allotment 3", "IEC 0000000003", "–", "0", "01 Mar 2026", "01 Aug 2026", "BE 0004711", "03100000030310000001",
          "5.001,11,302.61", "EURUSD"],
         ["Allotment 2", "Kochi Spices", "Pepper", "0", "01 Feb 2026", "–", "BE 0004711, BE 4712", SECOND, "1,000.00",
          "USD"],
@@ -78,7 +78,7 @@ def test_the_lists_show_what_the_facts_say(viewer: Client) -> None:
         ["4712", "05 Mar 2026", "–", "–", "Allotment 2", EURO, "20,000.00", "EUR"],
         ["0004711", "01 Feb 2026", "INNSA1", "Surat Foods", "Allotment 2, Allotment 3", f"{FIRST} and 1 more", "301.50",
          "USD"],
-        ["4714", "31 Dec 2025", "–", "0000000003", "–", "–", "–", ""],
+        ["4714", "31 Dec 2025", "–", "IEC 0000000003", "–", "–", "–", ""],
         ["4713", "–", "INNSA1", "Kochi Spices", "–", "–", "–", ""],  # its line counts nowhere
     ]  # fmt: skip
 

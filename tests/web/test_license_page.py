@@ -120,7 +120,7 @@ def test_documents_lead_to_their_pages_and_those_back(viewer: Client) -> None:
     assert bill.links("//dl//a") == {"Allotment 1": "/allotments/1/"}
     assert bill.rows() == [[NUMBER, "2", "–", "100.5", "300.50", "USD"]]
     assert read(viewer.get("/allotments/1/")).links("//dl//a") == {"BE 4713 of 05 Mar 2026": links["BE 4713, INNSA1"]}
-    assert "credit, counts nowhere" in read(viewer.get("/bills-of-entry/4/")).rows()[0][2]
+    assert "credit, counts nowhere" in read(viewer.get("/bills-of-entry/4/")).rows()[0][0]
 
 
 # ── It follows its facts ──────────────────────────────────────────────────────────────────────────────────────────────
