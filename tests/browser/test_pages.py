@@ -1,5 +1,6 @@
 """The pages as people use them: by mouse and by keyboard, in light and dark, on a telephone."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from playwright.sync_api import Page, expect
+from pypdf import PdfReader
 
-from ledger.models import Allotment, BillOfEntry
-from license.models import License
+from ledger.engine import drain
+from ledger.models import Allotment, BillOfEntry, BillOfEntryLine
+from license.models import Company, ExportItem, ImportItem, License
 from reconcile import night
 from reconcile.models import ReconciliationRun, RunTrigger
 from tests.browser.conftest import NARROW, OpenWindow, is_too_wide, tab_to, table
@@ -17,6 +20,13 @@ from tests.conftest import sql
 from tests.web.conftest import KINDS
 
 PASSWORD = "a long one for 2026"  # noqa: S105
+PAPER = {"width": 703, "height": 1032}
+"""A4 at 96 dots an inch, less margins of 12 mm."""
+BROKEN_NUMBERS = """[...document.querySelectorAll("td.number, .tiles b")].filter((element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element.querySelector("strong") ?? element);
+    return !element.querySelector(".mark") && new Set([...range.getClientRects()].map((r) => r.top)).size > 1;
+}).map((element) => element.textContent)"""
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 PAGES = {
     "home": lambda: "/",
@@ -167,13 +177,41 @@ def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None
         assert (max(brightness) < 60) is (scheme == "dark")
 
 
-def test_every_page_fits_a_telephone(open_window: OpenWindow, desk: None) -> None:
+@pytest.fixture
+def long_names(desk: None) -> None:
+    """Of everything as much as there may be: a license of 12 digits that is overdrawn by as much, and its names."""
+    license = License.objects.filter(license_number="0310000008")
+    Company.objects.update(name="Shree Mahalakshmi Agro Food Processing & Exports Pvt. Ltd.")
+    license.update(file_number="03/24/040/00017/AM26/" * 2)
+    ExportItem.objects.filter(license__in=license).update(cif_fc="123456789012.34")
+    ImportItem.objects.filter(license__in=license).update(description="relevant food additives, " * 8)
+    BillOfEntryLine.objects.filter(import_item__license__in=license).update(cif_fc="987654321098.76")
+    Allotment.objects.update(item_name="relevant food additives, " * 8)
+    drain()
+
+
+def test_every_page_fits_a_telephone(open_window: OpenWindow, long_names: None) -> None:
     page = open_window("administrator", viewport=NARROW)
-    License.objects.filter(license_number="0310000008").update(file_number="03/24/040/00017/AM26/" * 2)
     for name, address in PAGES.items():
         page.goto(address())
         assert not is_too_wide(page), name
+        assert page.evaluate(BROKEN_NUMBERS) == [], name
         assert page.evaluate("(head => head.scrollHeight <= head.offsetHeight)(document.querySelector('header'))"), name
+
+
+def test_every_page_can_be_printed(open_window: OpenWindow, long_names: None) -> None:
+    """On A4 with margins: nothing stands beyond the paper, nor needs to be scrolled, nor is for a screen alone."""
+    page = open_window("administrator", viewport=PAPER, color_scheme="dark")
+    page.emulate_media(media="print")
+    for name, address in PAGES.items():
+        if not address().startswith("/entry/"):
+            page.goto(address())
+            assert not is_too_wide(page), name
+            expect(page.locator("header, form, .download, .pages, .edit").locator("visible=true")).to_have_count(0)
+    page.goto("/licenses/0310000008/")
+    text = " ".join(PdfReader(BytesIO(page.pdf(format="A4"))).pages[0].extract_text().split())
+    for words in ("-8,64,19,75,32,086.42", "no value of its own: the total of the license"):
+        assert words in text, text
 
 
 def test_the_way_in_can_be_read(open_window: OpenWindow, desk: None) -> None:
