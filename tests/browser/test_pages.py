@@ -38,6 +38,8 @@ PAGES = {
     "items": lambda: "/items/",
     "bills of entry": lambda: "/bills-of-entry/",
     "allotments": lambda: "/allotments/?state=open",
+    "forecast": lambda: "/forecast/",
+    "an allotment to give up": lambda: f"/allotments/{Allotment.objects.first().pk}/give-up/",
     "runs": lambda: "/reconciliation/",
     "run": lambda: f"/reconciliation/{a_run().pk}/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",

@@ -238,5 +238,5 @@ def test_a_list_asks_as_many_queries_for_few_as_for_many(page: str, viewer: Clie
 
 def test_the_lists_are_in_the_navigation_of_those_who_may(viewer: Client) -> None:
     there = ask(viewer, ALLOTMENTS).texts("//header//nav/a")
-    assert there == ["Home", "Licenses", "Items", "Allotments", "Bills of entry"]
+    assert there == ["Home", "Licenses", "Items", "Forecast", "Allotments", "Bills of entry"]
     assert ask(viewer, BILLS).texts("//header//*[@aria-current]") == ["Bills of entry"]

@@ -15,14 +15,15 @@ from tests.web.conftest import LogIn
 
 PAGES = (
     "/", "/licenses/", "/licenses/0310000001/", "/licenses/0310000008/", "/items/?norm=E5&minimum=0", "/allotments/",
-    "/allotments/1/", "/allotments/2/", "/bills-of-entry/", "/bills-of-entry/1/", "/reconciliation/",
+    "/allotments/1/", "/allotments/2/", "/allotments/2/give-up/", "/bills-of-entry/", "/bills-of-entry/1/",
+    "/forecast/", "/reconciliation/",
 )  # fmt: skip
 CODES = r"\b(ARO|BE|CIF|DFIA|IEC)\b"
 NOT_EXPLAINED = "//main//text()[not(ancestor::abbr or ancestor::option)]"
 
 
 @pytest.fixture
-def auditor(desk: None, log_in: LogIn) -> Client:
+def operator(desk: None, log_in: LogIn) -> Client:
     """Everything there is to explain stands on a page: licenses of E5, a new one, an ARO, a company without a name."""
     License.objects.create(license_number="0310000099", license_date="2026-01-01")
     ExportItem.objects.update(norm=SionNorm.objects.create(code="E5"))
@@ -30,13 +31,13 @@ def auditor(desk: None, log_in: LogIn) -> Client:
     Allotment.objects.filter(pk=2).update(type="ARO")
     Allotment.objects.get(pk=3).bills_of_entry.add(BillOfEntry.objects.get(pk=1))
     night.work(night.start(RunTrigger.MANUAL))
-    return log_in("auditor")
+    return log_in("operator")
 
 
-def test_every_code_is_explained_where_it_stands(auditor: Client) -> None:
+def test_every_code_is_explained_where_it_stands(operator: Client) -> None:
     found = {}
     for page in PAGES:
-        tree = html.fromstring(auditor.get(page).content.decode())
+        tree = html.fromstring(operator.get(page).content.decode())
         assert [text for text in tree.xpath(NOT_EXPLAINED) if re.search(CODES, text)] == [], page
         found |= {abbr.text_content(): abbr.get("title") for abbr in tree.xpath("//main//abbr")}
     assert {words[0].lower() + words[1:]: meaning for words, meaning in found.items()} == {
