@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.widgets import (
     AdminDateWidget,
@@ -21,9 +21,11 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
 from desk.entry import wording
+from desk.entry.deletion import dependents
 from desk.entry.meanwhile import Guarded, GuardedRows, refuse
 from ledger.icegate import cells
 from license.models import Source
@@ -219,6 +221,18 @@ class EntryAdmin(Guarded, Exactly, _Fields, ModelAdmin):
             refuse(request, COLLIDES)
             return super().changeform_view(request, object_id, form_url, extra_context)
 
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Context = None) -> Any:
+        """Of what has come to be used since its page was looked at, that page says by what."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except IntegrityError:
+            self.message_user(request, "Nothing is deleted: it is in use by now.", messages.ERROR)
+            return redirect(request.path)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        goes, keeps = dependents(objs[0], self.admin_site)
+        return goes, {}, set(), keeps
 
 COLLIDES = (
     "Nothing is saved: somebody has entered the same meanwhile, or deleted what this refers to; or two rows exchange "

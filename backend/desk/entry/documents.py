@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 
 from desk.entry.base import Choice, Choices, EntryForm, Lines, Rows
+from desk.entry.deletion import listed
 from desk.entry.overdraw import WarningAdmin
 from desk.entry.pick import described, drawing_on, name_of
 from desk.entry.site import site
@@ -194,11 +195,10 @@ class BillOfEntryAdmin(WarningAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What customs has debited stays when a line is deleted, and so when its bill is."""
-        deleted, counts, refused, protected = super().get_deleted_objects(objs, request)
+        goes, counts, refused, keeps = super().get_deleted_objects(objs, request)
         of_ledger = BillOfEntryLine.objects.filter(bill_of_entry__in=objs, source=Source.ICEGATE)
-        lines = of_ledger.select_related("import_item__license").order_by("pk")
-        kept = [f"{line} from customs' ledger, {name_of(line.import_item)}" for line in lines]
-        return deleted, counts, refused, [*protected, *kept]
+        lines = listed(of_ledger, BillOfEntryLine, self.admin_site, kind="lines from customs' ledger")
+        return goes, counts, refused, [*keeps, *lines]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         allotment = to_convert(request)
