@@ -97,6 +97,7 @@ class EntryForm(ModelForm):
                 self.fields[name].disabled = True
         for name, field in self.fields.items():
             field.label = wording.label(field.label)
+            wording.speak_plainly(field)
             widget = getattr(field.widget, "widget", field.widget)
             if isinstance(widget, _Labelled):
                 widget.known = self._known(name)
@@ -242,6 +243,13 @@ COLLIDES = (
 
 class Rows(GuardedRows):
     """What came from customs' ledger is not deleted."""
+
+    def get_unique_error_message(self, unique_check: Any) -> str:
+        fields = (field for field in self.fk.model._meta.fields if field.name in {*unique_check} - {self.fk.name})
+        return wording.label(f"Two rows have the same {' and '.join(str(field.verbose_name) for field in fields)}.")
+
+    def get_form_error(self) -> str:
+        return "Another row says this already."
 
     def clean(self) -> None:
         super().clean()
