@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from ledger.models import BillOfEntry
 from license.models import ExportItem, ImportItem, License
 from tests.acceptance.conftest import nothing_is_pending, until
-from tests.browser.conftest import OpenWindow, shows
+from tests.browser.conftest import NARROW, WIDE, OpenWindow, shows
 
 NUMBER = "0310000001"
 
@@ -55,6 +55,32 @@ def test_what_overdraws_is_typed_confirmed_and_seen(open_window: OpenWindow) -> 
     ).to_be_visible()  # the first debit: before it there is none
     expect(seen.get_by_role("row").filter(has_text="BE 4711")).to_contain_text("05 Mar 2026")
     assert seen.evaluate("window.isStillThere"), "it was loaded anew"
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["telephone", "desk"])
+def test_lines_are_read_without_pushing_them_aside(
+    size: dict[str, int], open_window: OpenWindow, license: License
+) -> None:
+    page = open_window("operator", viewport=size)
+    for address in (f"/entry/license/license/{license.pk}/change/", "/entry/ledger/billofentry/add/"):
+        page.goto(address)
+        hidden = "[...document.querySelectorAll('.inline-group')].map(group => group.scrollWidth - group.clientWidth)"
+        assert not any(page.evaluate(hidden)), address
+    label = page.locator("#lines-0").get_by_text("CIF INR").bounding_box()
+    assert label
+    assert (label["width"] > 1) == (size is NARROW)
+
+
+def test_a_new_item_is_proposed_the_next_number(open_window: OpenWindow, license: License) -> None:
+    page = open_window("operator")
+    page.goto(f"/entry/license/license/{license.pk}/change/")
+    for number in (3, 4, 5):
+        page.get_by_role("button", name="Add another Import item").click()
+        expect(page.locator(f"#id_import_items-{number - 1}-serial_number")).to_have_value(f"{number}")
+    page.locator("#id_import_items-3-quantity").fill("7")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    assert list(license.import_items.order_by("pk").values_list("serial_number", flat=True)) == [1, 2, 4]
 
 
 def choose(page: Page, field: str, typed: str, wanted: str) -> None:

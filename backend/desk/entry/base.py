@@ -222,7 +222,6 @@ class EntryAdmin(Guarded, Exactly, _Fields, ModelAdmin):
             refuse(request, COLLIDES)
             return super().changeform_view(request, object_id, form_url, extra_context)
 
-
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Context = None) -> Any:
         """Of what has come to be used since its page was looked at, that page says by what."""
         try:
@@ -234,6 +233,7 @@ class EntryAdmin(Guarded, Exactly, _Fields, ModelAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         goes, keeps = dependents(objs[0], self.admin_site)
         return goes, {}, set(), keeps
+
 
 COLLIDES = (
     "Nothing is saved: somebody has entered the same meanwhile, or deleted what this refers to; or two rows exchange "
@@ -264,3 +264,4 @@ class Lines(_Fields, TabularInline):
     formset = Rows
     template = "desk/entry/lines.html"
     extra = 0
+    instead_of_deletion = "Only an administrator may delete a row: set its quantity and amounts to 0 instead."

@@ -6,17 +6,18 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from desk.entry.base import EntryForm, Lines, Rows
+from desk.entry.base import Context, EntryForm, Lines, Rows
 from desk.entry.overdraw import WarningAdmin
 from desk.entry.pick import by_license_number
 from desk.entry.site import site
 from ledger.icegate import cells
 from ledger.models import AllotmentLine, BillOfEntryLine, ImportItemBalance
 from license import sheet_cells
-from license.formats import indian, quantity
+from license.formats import as_license_number, indian, quantity
 from license.models import ExportItem, ImportItem, License
 
 
@@ -68,6 +69,11 @@ class ExportItems(ItemLines):
 class ImportItemForm(EntryForm):
     readers = {"unit": sheet_cells.unit}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """What a new item has been proposed as its number is posted too: that alone is no item."""
+        super().__init__(*args, **kwargs)
+        self.fields["serial_number"].show_hidden_initial = self.instance.pk is None
+
 
 class ImportItemRows(Rows):
     """An item that something draws on stays: its lines would go with it, and nobody would be shown which."""
@@ -87,6 +93,7 @@ class ImportItemRows(Rows):
 class ImportItems(ItemLines):
     model = ImportItem
     form = ImportItemForm
+    instead_of_deletion = "Only an administrator may delete an item: set its quantity to 0 instead."
     formset = ImportItemRows
     fields = (
         "serial_number", "description", "hs_code", "quantity", "unit", "cif_fc", "cif_inr", "restriction_percentage",
@@ -94,6 +101,9 @@ class ImportItems(ItemLines):
     )  # fmt: skip
     readonly_fields = ("available",)
     autocomplete_fields = ("hs_code", "item_names")
+
+    class Media:
+        js = ("desk/entry.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportItem]:
         items = super().get_queryset(request).select_related("hs_code").prefetch_related("item_names")
@@ -130,6 +140,18 @@ class LicenseAdmin(WarningAdmin):
     search_help_text = "The beginning of a license number"
     autocomplete_fields = ("exporter", "port")
     readonly_fields = ("stored", "from_ledger", "presumed")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Context = None) -> Any:
+        """Who looks for a whole number and nothing else is led to its license."""
+        if request.GET.keys() == {"q"} and self.has_view_permission(request):
+            wanted = License.objects.filter(license_number=as_license_number(request.GET["q"])).first()
+            if wanted:
+                return redirect("entry:license_license_change", wanted.pk)
+        return super().changelist_view(request, extra_context)
+
+    def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
+        kwargs = super().get_formset_kwargs(request, obj, inline, prefix)
+        return {**kwargs, "initial": [{"serial_number": 1}]} if isinstance(inline, ImportItems) else kwargs
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[License], search_term: str

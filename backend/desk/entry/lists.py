@@ -62,6 +62,7 @@ class MatchRuleForm(EntryForm):
 class MatchRules(Lines):
     model = MatchRule
     form = MatchRuleForm
+    instead_of_deletion = "Only an administrator may delete a rule."
 
 
 class ItemNameForm(EntryForm):

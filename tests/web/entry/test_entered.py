@@ -35,6 +35,26 @@ def test_a_new_license_begins_with_a_row_of_each(operator: Client) -> None:
     assert not entered.import_items.exists()
 
 
+def test_the_number_that_is_proposed_makes_no_item_by_itself(operator: Client) -> None:
+    add = "/entry/license/license/add/"
+    proposed = form(operator, add)
+    number = "import_items-0-serial_number"
+    assert (proposed[number], proposed[f"initial-{number}"]) == (["1"], ["1"])
+    saved(post(operator, add, license_number="1", license_date="05/03/2026", **{"import_items-0-quantity": "5"}))
+    saved(post(operator, add, license_number="2", license_date="05/03/2026", **{number: "2"}))
+    entered = sql("SELECT serial_number, quantity::int FROM license_importitem ORDER BY id DESC LIMIT 2")
+    assert entered == [(2, 0), (1, 5)]
+    page = change(License.objects.get(license_number="0000000001"))
+    assert f"initial-{number}" not in form(operator, page)  # an item that there is has no number to propose
+    added = {**form(operator, page), "import_items-TOTAL_FORMS": 3, "_save": "Save"}
+    for n, quantity in ((1, "0"), (2, "7")):
+        row = {"serial_number": n + 1, "quantity": quantity, "cif_fc": "0", "cif_inr": "0"}
+        added |= {f"import_items-{n}-{name}": value for name, value in row.items()}
+        added[f"initial-import_items-{n}-serial_number"] = n + 1  # as the script proposes it
+    saved(operator.post(page, added))
+    assert [item.serial_number for item in ImportItem.objects.filter(license__license_number="0000000001")] == [1, 3]
+
+
 def test_numbers_stand_in_a_form_as_on_the_pages_and_mean_the_same(operator: Client) -> None:
     ExportItem.objects.filter(license__license_number=NUMBER).update(cif_fc="111302.61")
     ImportItem.objects.filter(license__license_number=NUMBER, serial_number=2).update(
@@ -119,6 +139,8 @@ def test_what_lists_hold(model: str, typed: dict[str, Any], kept: dict[str, str]
 ROW = {"import_items-TOTAL_FORMS": 1, "import_items-0-serial_number": 1}
 RULE = {"name": "Oil", "match_rules-TOTAL_FORMS": 1}
 LINE = ("a line",)
+DJANGOS = ("onstraint", "Ensure", "Enter a", "valid choice", "This field", "duplicate")
+GONE = "What was chosen is not there, or no longer: choose again."
 BAD = {
     "not a date": ("license/license", {"license_date": "13/13/2026"}, "This is not a date; write it as DD/MM/YYYY."),
     "a year": ("license/license", {"license_date": "01/01/0206"}, "The year is 206; correct it."),
@@ -156,8 +178,6 @@ BAD = {
     "prefix": ("license/itemname", {**RULE, "match_rules-0-hs_prefix": "151"}, "“151” has 3 digits; write 2, 4, 6"),
     "words": ("license/itemname", {**RULE, "match_rules-0-words": "***"}, "“***” is not a list of words"),
     "other case": ("license/itemname", {"name": "CASHEW"}, "There is an item name that differs in its capitals alone"),
-DJANGOS = ("onstraint", "Ensure", "Enter a", "valid choice", "This field", "duplicate")
-GONE = "What was chosen is not there, or no longer: choose again."
     "negative": (*LINE, {"cif_fc": "-1"}, "CIF FC cannot be negative."),
     "decimals": (*LINE, {"cif_fc": "1.005"}, "CIF FC has more than 2 decimals; round it."),
     "digits": (*LINE, {"cif_inr": "12345678901234"}, "is too large; at most 13 digits may stand before the point."),

@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from desk.entry import base
-from license.models import ImportItem
-from tests.web.conftest import read
-from tests.web.entry.conftest import NUMBER, OTHER, allotment_of, bill_of, item
+from license.models import ImportItem, License
+from tests.web.conftest import LogIn, read
+from tests.web.entry.conftest import BILL, NUMBER, OTHER, allotment_of, bill_of, change, item
 
 
 def picked(client: Client, what: str, term: str, **more: Any) -> list[str]:
@@ -48,11 +49,7 @@ def test_lists_are_searched_by_the_number_of_a_license(typed: str, operator: Cli
     bill_of("1")
     allotment_of("1")
     bill_of("1", item(1, OTHER), number="5")
-    for page, found in (
-        ("license/license", NUMBER),
-        ("ledger/billofentry", "4711"),
-        ("ledger/allotment", "Allotment 1"),
-    ):
+    for page, found in (("ledger/billofentry", "4711"), ("ledger/allotment", "Allotment 1")):
         rows = read(operator.get(f"/entry/{page}/", {"q": typed})).texts("//table[@id='result_list']/tbody/tr/th")
         assert rows == [found]
     for number in ("4711", "0004711"):
@@ -78,3 +75,19 @@ def test_nothing_counts_everything(operator: Client, monkeypatch: pytest.MonkeyP
     assert counts
     assert all("LIMIT 3" in count for count in counts), counts
     assert "There may be more than these 3" in page
+
+
+def test_a_license_is_looked_for_in_the_head_of_every_page(operator: Client, log_in: LogIn) -> None:
+    page = read(operator.get(BILL))
+    [search] = page.tree.xpath("//header//form[@role='search']")
+    where, found = search.get("action"), change(License.objects.get(license_number=NUMBER))
+    assert search.xpath(".//input/@name") == ["q"]
+    for typed in (NUMBER, "310000008", " 0310000008 "):
+        assert operator.get(where, {"q": typed}).url == found, typed
+    rows = read(operator.get(where, {"q": "031000000"})).texts("//table[@id='result_list']/tbody/tr/th")
+    assert rows == [OTHER, NUMBER]
+    assert operator.get(where, {"q": NUMBER, "purchase_status__exact": "GE"}).status_code == 200
+    client = log_in("")
+    User.objects.get(username="newcomer").user_permissions.add(Permission.objects.get(codename="add_port"))
+    assert not read(client.get("/entry/")).tree.xpath("//form[@role='search']")
+    assert client.get(where, {"q": NUMBER}).status_code == 403

@@ -16,7 +16,7 @@ def test_rows_of_a_ledger_keep_what_the_ledger_says(administrator: Client) -> No
     bill = bill_of("100", quantity="5")
     BillOfEntryLine.objects.update(source=Source.ICEGATE, disputed_since="2026-05-01")
     page = read(administrator.get(change(bill)))
-    assert page.texts("//td[@class='field-origin']")[0] == "ICEGATE ledger, not in customs' ledger of 01 May 2026"
+    assert page.texts("//td[@class='field-origin']/p")[0] == "ICEGATE ledger, not in customs' ledger of 01 May 2026"
     hostile = {
         "number": "1",
         "date": "01/01/2020",
