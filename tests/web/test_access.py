@@ -16,6 +16,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
+from lxml import html
 from pytest_django import Settings
 
 from django_setup import BACKEND
@@ -274,8 +275,6 @@ def test_nothing_on_a_page_needs_what_the_policy_forbids(viewer: Client, license
 
 
 def read_any(client: Client, page: str) -> object:
-    from lxml import html
-
     return html.fromstring(client.get(page).content.decode())
 
 
@@ -317,8 +316,21 @@ def test_the_style_sheet_is_served_to_everybody() -> None:
         assert b"--paper" in response.getvalue()
 
 
-def test_another_host_is_refused() -> None:
-    assert Client().get("/login/", headers={"host": "evil.example"}).status_code == 400
+def test_another_host_is_refused_on_a_page_like_the_others() -> None:
+    response = Client().get("/login/", headers={"host": "evil.example"})
+    assert response.status_code == 400
+    page = html.fromstring(response.content.decode())
+    assert page.xpath("//h1/text()") == ["Not understood"]
+    assert page.xpath("//link[@rel='stylesheet']/@href") == ["/static/desk/desk.css"]
+
+
+def test_a_form_of_somebody_who_has_logged_in_again_is_refused_in_plain_words(log_in: LogIn) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = log_in("operator").cookies
+    response = client.post("/entry/license/port/add/", {"code": "INNSA1"})
+    assert response.status_code == 403
+    assert "Somebody has logged in or out in this browser" in response.content.decode()
+    assert not Port.objects.exists()
 
 
 def test_django_finds_nothing_to_complain_about() -> None:
