@@ -201,6 +201,12 @@ def test_every_page_fits_a_telephone(open_window: OpenWindow, long_names: None) 
         assert page.evaluate("(head => head.scrollHeight <= head.offsetHeight)(document.querySelector('header'))"), name
 
 
+def test_a_telephone_shows_balances_without_scrolling(open_window: OpenWindow, desk: None) -> None:
+    page = open_window(viewport=NARROW)
+    page.goto("/licenses/")
+    assert page.evaluate("(list => list.scrollWidth <= list.clientWidth)(document.querySelector('.wide'))")
+
+
 def test_every_page_can_be_printed(open_window: OpenWindow, long_names: None) -> None:
     """On A4 with margins: nothing stands beyond the paper, nor needs to be scrolled, nor is for a screen alone."""
     page = open_window("administrator", viewport=PAPER, color_scheme="dark")
