@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import connection
 from django.db.models import Model, QuerySet
 from django.forms.models import model_to_dict
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.timezone import localtime
@@ -50,7 +51,17 @@ class Guarded(_Admin):
         form = context["adminform"].form
         if form.instance.pk:
             context["opened_with"] = form.data.get("opened_with") if form.is_bound else form.stored()
+        if form.has_error(NON_FIELD_ERRORS, "refused"):  # there is nothing to correct
+            context |= {"errors": None, "refused": form.non_field_errors()}
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Django names what is gone by an id that nobody knows."""
+        last = _last_saved(self.model, object_id)
+        deleted = f"{last.object_repr} was deleted by {_by(last)}." if last and last.is_deletion() else "There is none."
+        nothing = "Nothing is saved. " if request.method == "POST" else ""
+        self.message_user(request, nothing + deleted, messages.WARNING)
+        return redirect(f"{self.admin_site.name}:{opts.app_label}_{opts.model_name}_changelist")
 
 
 def _held(request: HttpRequest, rows: "QuerySet[Row]") -> "QuerySet[Row]":
@@ -72,9 +83,9 @@ class _OfRequest(ModelForm):
     def clean(self) -> Any:
         cleaned = super().clean()
         if why := vars(self.request).get("refused"):
-            raise ValidationError(why)
+            raise ValidationError(why, "refused")
         if self.instance.pk and self.data.get("opened_with") != self.stored() and self._changes():
-            raise ValidationError(_told(self.instance, self.request.path))
+            raise ValidationError(_told(self.instance, self.request.path), "refused")
         return cleaned
 
     def stored(self) -> str:
@@ -99,14 +110,22 @@ def _plain(values: Mapping[str, Any], fields: Iterable[str]) -> list[Any]:
     return [sorted(row.pk for row in value) if isinstance(value, list) else value for value in found]
 
 
+def _last_saved(model: type[Model], pk: object) -> LogEntry | None:
+    saves = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(model), object_id=f"{pk}")
+    return saves.select_related("user").order_by("-action_time").first()
+
+
+def _by(entry: LogEntry) -> str:
+    return f"{entry.user} on {localize(localtime(entry.action_time))}"
+
+
 def _told(row: Model, address: str) -> str:
-    saves = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk))
-    last = saves.select_related("user").order_by("-action_time").first()
+    last = _last_saved(type(row), row.pk)
     return format_html(
         "Nothing is saved: this has changed since you opened it. Last saved here by {}; ledgers, sheets and programs "
         'change it too. <a href="{}" target="_blank">Open it anew</a> in another window, and enter there what is still '
         "wanted: what you typed stands here as it was.",
-        f"{last.user} on {localize(localtime(last.action_time))}" if last else "nobody yet",
+        _by(last) if last else "nobody yet",
         address,
     )
 

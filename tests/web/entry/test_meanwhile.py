@@ -6,13 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 
 from ledger.engine import drain
-from ledger.models import AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.models import Company, ExportItem, ImportItem, ItemName, License, MatchRule
 from tests.conftest import one, sql
 from tests.web.conftest import LogIn, read
@@ -36,8 +36,11 @@ SAVE = {"_save": "Save"}
 
 
 def is_refused(response: HttpResponse) -> None:
-    [why] = errors(response)
+    shown = read(response)
+    [why] = shown.texts("//div[@role='alert']")
     assert why.startswith("Nothing is saved: this has changed since you opened it."), why
+    assert errors(response) == [why]
+    assert not shown.tree.xpath("//p[@class='errornote']")
 
 
 @pytest.fixture
@@ -144,12 +147,16 @@ def test_rules_of_a_name_and_lists(operator: Client) -> None:
 
 
 def test_nobody_is_let_in_again_by_an_old_form(administrator: Client) -> None:
-    arjun = User.objects.create(username="arjun")
-    typed = form(administrator, change(arjun))
+    arjun, group = User.objects.create(username="arjun"), Group.objects.create(name="clerks")
+    typed, of_group = form(administrator, change(arjun)), form(administrator, change(group))
     User.objects.filter(pk=arjun.pk).update(is_active=False)
-    response = administrator.post(change(arjun), {**typed, "first_name": "Arjun", **SAVE})
-    is_refused(response)
+    is_refused(administrator.post(change(arjun), {**typed, "first_name": "Arjun", **SAVE}))
     assert not User.objects.get(pk=arjun.pk).is_active
+    saved(post(administrator, change(group), permissions=[1]))
+    is_refused(administrator.post(change(group), {**of_group, "name": "desk", **SAVE}))
+    saved(post(administrator, change(group), name="desk"))
+    assert group.permissions.count() == 1
+    group.delete()
 
 
 def test_what_was_warned_of_is_confirmed_for_what_was_there(operator: Client) -> None:
@@ -217,14 +224,19 @@ def test_a_line_that_a_ledger_is_writing(bill: BillOfEntry, operator: Client) ->
 # ── What is gone ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_deleted_meanwhile_is_said_to_be_gone(bill: BillOfEntry, administrator: Client) -> None:
+def test_what_is_deleted_meanwhile_is_said_to_be_gone(bill: BillOfEntry, log_in: LogIn) -> None:
+    administrator, operator = log_in("administrator"), log_in("operator")
     allotment = allotment_of("1")
-    for of in (bill, allotment):
-        typed = {**form(administrator, change(of)), **SAVE}
-        of.delete()
-        for page, posted in ((change(of), typed), (delete(of), {"post": "yes"})):
-            said = read(administrator.post(page, posted, follow=True)).text("//ul[@class='messagelist']")
-            assert "doesn’t exist. Perhaps it was deleted?" in said
+    typed = [(of, {**form(operator, change(of)), **SAVE}) for of in (bill, allotment)]
+    saved(administrator.post(delete(bill), {"post": "yes"}))
+    Allotment.objects.filter(pk=allotment.pk).delete()
+    at = one("SELECT to_char(action_time AT TIME ZONE 'Asia/Kolkata', 'DD Mon YYYY, HH24:MI') FROM django_admin_log")
+    told = (f"BE 4711 of 01 Feb 2026 was deleted by administrator on {at}.", "There is none.")
+    for (of, posted), why in zip(typed, told, strict=True):
+        for client, page, sent in ((operator, change(of), posted), (administrator, delete(of), {"post": "yes"})):
+            *_, said = read(client.post(page, sent, follow=True)).texts("//ul[@class='messagelist']/li")
+            assert said == f"Nothing is saved. {why}"
+        assert read(operator.get(change(of), follow=True)).text("//ul[@class='messagelist']") == why
     assert not AllotmentLine.objects.exists()
 
 
@@ -236,5 +248,5 @@ def test_what_is_deleted_at_the_same_instant(bill: BillOfEntry, administrator: C
         lambda: administrator.post(change(bill), typed),
         lambda: administrator.post(delete(bill), {"post": "yes"}),
     )
-    assert [answer.url for answer in answers] == ["/entry/"] * 2
+    assert [answer.url for answer in answers] == ["/entry/ledger/billofentry/"] * 2
     assert not BillOfEntry.objects.exists()

@@ -13,20 +13,23 @@ from django.urls import reverse
 from lxml import html
 
 from desk.entry import site
+from ledger.engine import drain
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.models import Company, ExportItem, HSCode, ImportItem, ItemName, License, MatchRule, Port, SionNorm
-from tests.conftest import sql
+from tests.conftest import one, sql
 from tests.web.conftest import LogIn, read
 from tests.web.entry.conftest import (
     ALLOTMENT,
     BILL,
     NUMBER,
+    OTHER,
     allotment_of,
     bill_of,
     change,
     delete,
     facts,
     form,
+    item,
     post,
     saved,
 )
@@ -133,12 +136,27 @@ def test_who_may_look_writes_nothing(role: str, log_in: LogIn, operator: Client)
     assert f"{NUMBER} / 1" in read(client.get(change(bill))).texts("//td[@class='field-item']/p")
 
 
-def test_operators_delete_nothing(operator: Client) -> None:
-    bill = bill_of("1")
+def test_operators_delete_nothing_and_are_told_what_to_do_instead(log_in: LogIn) -> None:
+    operator, administrator = log_in("operator"), log_in("administrator")
+    bill, allotment, license = bill_of("1200"), allotment_of("1", item(1, OTHER)), License.objects.first()
     for fact in (bill, License.objects.first(), Company.objects.get()):
         assert operator.post(delete(fact), {"post": "yes"}).status_code == 403
     saved(post(operator, change(bill), **{"lines-0-DELETE": "on"}))
     assert BillOfEntryLine.objects.count() == 1
+    advice = "//fieldset/p[@class='help']"
+    for page, told in (
+        (bill, ["set its quantity and amounts to 0 instead."]),
+        (allotment, ["set its quantity and amounts to 0 instead."]),
+        (license, ["set its quantity and amounts to 0 instead.", "set its quantity to 0 instead."]),
+        (ItemName.objects.get(), ["Only an administrator may delete a rule."]),
+    ):
+        shown = read(operator.get(change(page))).texts(advice)
+        assert [words.rpartition(": ")[2] for words in shown] == told
+        assert read(administrator.get(change(page))).texts(advice) == []
+        assert read(log_in("viewer").get(change(page))).texts(advice) == []
+    saved(post(operator, change(bill), **{"lines-0-cif_fc": "0", "lines-0-quantity": "0"}))
+    drain()
+    assert one("SELECT balance_cif::text FROM ledger_licensebalance WHERE license_id = 1") == "1200.00"
 
 
 def test_no_balance_can_be_entered(administrator: Client) -> None:
