@@ -38,7 +38,6 @@ def speak_plainly(field: forms.Field) -> None:
         "null_characters_not_allowed": f"{name} has a character that cannot be kept; type it again.",
         "invalid_choice": GONE,
         "invalid_pk_value": GONE,
-        "invalid_list": GONE,
     }
     if isinstance(field, forms.IntegerField) and not isinstance(field, forms.DecimalField):
         field.error_messages["invalid"] = f"{name} is not a whole number."
