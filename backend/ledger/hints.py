@@ -62,7 +62,7 @@ class _Sender:
                 self._thread.start()
 
     def _run(self) -> None:
-        earliest = 0.0
+        earliest = time.monotonic()
         while True:
             taken = [self._waiting.get()]
             if isinstance(taken[0], Keys):
