@@ -57,6 +57,11 @@ def main() -> None:
         "search: nothing": "/licenses/?q=nothing+like+that",
         "a license": f"/licenses/{number}/",
         "items of a norm": "/items/?norm=E1",
+        "find: a word of one in twenty": "/find/?item=sugar",
+        "find: two words": "/find/?item=sugar+977",
+        "find: a norm": "/find/?norm=E1",
+        "find: an HS code": "/find/?item=0101",
+        "find: a word that nothing has": "/find/?item=uranium",
         "allotments": "/allotments/",
         "bills of entry": "/bills-of-entry/",
     }

@@ -1,5 +1,6 @@
--- What the pages show besides world.sql: one exporter for a hundred licenses, a file number and a currency for each, and
--- one license in fifty that is overdrawn, one in ten that is expired. %(n)s licenses.
+-- What the pages show besides world.sql: one exporter for a hundred licenses, a file number and a currency for each, one
+-- license in fifty that is overdrawn, one in ten that is expired; and of each item a description, of which every word is
+-- that of one in twenty or one in a thousand, and one of 400 HS codes. %(n)s licenses.
 INSERT INTO license_company (iec, name)
 SELECT lpad((g + 1)::text, 10, '0'), (ARRAY['Surat', 'Kochi', 'Pune', 'Morbi', 'Rajkot', 'Salem', 'Indore'])[1 + g %% 7]
     || (ARRAY[' Foods', ' Spices', ' Mills', ' Chemicals', ' Exports'])[1 + g %% 5] || ' ' || g
@@ -9,6 +10,15 @@ UPDATE license_license SET
     file_number = '03/24/040/' || lpad(id::text, 6, '0') || '/AM26',
     currency = CASE WHEN id %% 20 = 0 THEN 'EUR' ELSE 'USD' END,
     license_expiry_date = CASE WHEN id %% 10 = 0 THEN date '2025-01-01' ELSE license_expiry_date END;
+INSERT INTO license_hscode (code) SELECT lpad((101 + g * 23)::text, 4, '0') || '0090' FROM generate_series(0, 399) AS g
+ON CONFLICT DO NOTHING;
+UPDATE license_importitem SET
+    unit = 'KGS',
+    hs_code_id = (SELECT min(id) FROM license_hscode) + id %% 400,
+    description = (ARRAY[
+        'Sugar', 'Cashew', 'Wheat', 'Palm', 'Milk', 'Cocoa', 'Almond', 'Acid', 'Steel', 'Copper', 'Cotton', 'Paper',
+        'Starch', 'Gluten', 'Yeast', 'Pepper', 'Clove', 'Resin', 'Dyes', 'Glass'
+    ])[1 + (id * 7919 / 8) %% 20] || ' of grade ' || id %% 1000;
 UPDATE ledger_billofentryline SET cif_fc = 200000 WHERE import_item_id IN (
     SELECT id FROM license_importitem WHERE license_id %% 50 = 0 AND serial_number = 1
 );

@@ -17,7 +17,7 @@ TABLES = """
     license_license, license_exportitem, license_importitem, license_importitem_item_names, license_itemname,
     license_matchrule, license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry,
     ledger_billofentryline, ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry,
-    ledger_allotmentrelease, ledger_licensechange, ledger_licensebalance, ledger_importitembalance,
+    ledger_allotmentrelease, ledger_allotting, ledger_licensechange, ledger_licensebalance, ledger_importitembalance,
     ledger_balancehistory, ledger_quarantine, ledger_overdraw, reconcile_reconciliationrun,
     reconcile_reconciliationchunk, reconcile_drift, reconcile_finding, desk_runrequest
 """

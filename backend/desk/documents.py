@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from desk.lists import RELEASED, companies, sorted_and_paged
+from desk.standing import ALLOTTED, standings
 from desk.views import page
 from ledger.models import Allotment, AllotmentLine, AllotmentType, BillOfEntry, BillOfEntryLine, TransactionType
 from license.formats import as_license_number
@@ -35,7 +36,7 @@ class AllotmentFilter(filters.FilterSet):  # type: ignore[misc]  # it has no typ
     )
     license = filters.CharFilter(method="of_license", label="License", widget=SearchInput)
     state = filters.ChoiceFilter(
-        choices=[("open", "Not yet released"), ("released", "Released")],
+        choices=[("wanted", "To be allotted"), ("open", "Not yet released"), ("released", "Released")],
         method="in_state",
         label="State",
         empty_label="All",
@@ -62,6 +63,8 @@ class AllotmentFilter(filters.FilterSet):  # type: ignore[misc]  # it has no typ
         return allotments.filter(pk__in=lines.values("allotment"))
 
     def in_state(self, allotments: QuerySet[Allotment], _: str, state: str) -> QuerySet[Allotment]:
+        if state == "wanted":
+            return allotments.filter(~RELEASED, required_quantity__gt=ALLOTTED)
         return allotments.filter(~RELEASED if state == "open" else RELEASED)
 
 
@@ -149,6 +152,8 @@ def allotments(request: HttpRequest) -> HttpResponse:
     )
     shown = sorted_and_paged(request, found.qs, ALLOTMENT_SORTS, default="-number")
     added_up = _added_up(AllotmentLine.objects.all(), "allotment", found.qs, shown["page"])
+    of_page = standings(shown["page"])
+    added_up["documents"] = [(each, of_page[each.pk], of_it) for each, of_it in added_up["documents"]]
     return render(request, "desk/allotments.html", {"filter": found, **shown, **added_up})
 
 

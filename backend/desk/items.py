@@ -13,7 +13,6 @@ from typing import Any
 from django import forms
 from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Length
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -21,12 +20,13 @@ from django.utils import timezone
 
 from desk.files import NoFileError, check_size, file, sent, snapshot
 from desk.licenses import DEFAULT_SORT, SORTS, all_licenses, in_order, totals, with_marks
+from desk.lists import norms
 from desk.sql import queries
 from desk.views import page
 from desk.workbook import MAX_COLUMNS, MAX_ROWS, Cell, Column, Workbook
 from license.fields import MONEY_MAX
 from license.formats import indian
-from license.models import ExportItem, License, SionNorm
+from license.models import ExportItem, License
 
 PAGE_SIZE = 50
 ROWS_AT_ONCE = 1_000
@@ -68,9 +68,7 @@ class Asked(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.norms: dict[str, int | None] = dict(
-            SionNorm.objects.order_by(Length("code"), "code").values_list("code", "pk")
-        )
+        self.norms = norms()
         numbers = License.objects.exclude(notification_number="").values_list("notification_number", flat=True)
         self.fields["norm"].choices = [  # type: ignore[attr-defined]  # of a ChoiceField
             ("", "–"), *((code, code) for code in self.norms), (UNKNOWN, "norm unknown"),

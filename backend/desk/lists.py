@@ -6,10 +6,11 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.expressions import OrderBy
+from django.db.models.functions import Length
 from django.http import HttpRequest
 
 from ledger.models import Allotment, AllotmentRelease
-from license.models import Company
+from license.models import Company, SionNorm
 
 PAGE_SIZE = 50
 RELEASED = Exists(Allotment.bills_of_entry.through.objects.filter(allotment=OuterRef("pk"))) | Exists(
@@ -21,6 +22,11 @@ RELEASED = Exists(Allotment.bills_of_entry.through.objects.filter(allotment=Oute
 def companies(words: str) -> QuerySet[Company]:
     """By a part of the name, or the beginning of the IEC."""
     return Company.objects.filter(Q(name__icontains=words) | Q(iec__istartswith=words))
+
+
+def norms() -> dict[str, int]:
+    """All that there are, as people count them: code to id."""
+    return dict(SionNorm.objects.order_by(Length("code"), "code").values_list("code", "pk"))
 
 
 def paged(request: HttpRequest, found: QuerySet[Any]) -> dict[str, Any]:

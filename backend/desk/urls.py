@@ -4,7 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from desk import documents, files, forecast, give_up, items, night, views
+from desk import allot, allotment_pdf, documents, files, find, forecast, give_up, items, night, views
 from desk.entry import site
 
 
@@ -28,11 +28,16 @@ urlpatterns = [
     path("items/", items.items, name="items"),
     path("items.xlsx", items.items_xlsx, name="items_xlsx"),
     path("forecast/", forecast.forecast, name="forecast"),
+    path("find/", find.find, name="find"),
+    path("find.csv", find.find_csv, name="find_csv"),
+    path("find.xlsx", find.find_xlsx, name="find_xlsx"),
+    path("allot/", allot.allot, name="allot"),
     path("bills-of-entry/", documents.bills_of_entry, name="bills_of_entry"),
     path("bills-of-entry/<int:pk>/", views.bill_of_entry, name="bill_of_entry"),
     path("allotments/", documents.allotments, name="allotments"),
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
     path("allotments/<int:pk>/give-up/", give_up.give_up, name="give_up"),
+    path("allotments/<int:pk>/sheet.pdf", allotment_pdf.sheet, name="allotment_pdf"),
     path("reconciliation/", night.runs, name="runs"),
     path("reconciliation/run-now/", night.run_now, name="run_now"),
     path("reconciliation/<int:pk>/", night.run, name="run"),

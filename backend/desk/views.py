@@ -1,7 +1,9 @@
 """The pages. Each asks for a permission, and for a handful of queries."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 from django.contrib.auth.decorators import permission_required
@@ -15,9 +17,10 @@ from django.views.decorators.http import require_safe
 from desk.balance_sheet import MAX_SHEETS
 from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, in_order, totals, with_marks
 from desk.lists import PAGE_SIZE, RELEASED
+from desk.standing import MORE, more, standing
 from desk.statement import over_time, statement
 from ledger.explain import explain
-from ledger.models import Allotment, AllotmentType, BillOfEntry
+from ledger.models import Allotment, AllotmentType, BillOfEntry, Overdraw
 from ledger.sql import queries as ledger
 from license.clock import INDIA, business_date
 from license.formats import day
@@ -122,6 +125,7 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
     except License.DoesNotExist:
         raise Http404(f"There is no license {number}.") from None
     entries = statement(explained)
+    may_know = request.user.has_perm("ledger.view_overdraw")
     return render(
         request,
         "desk/license_live.html" if request.headers.get("HX-Request") else "desk/license.html",
@@ -130,6 +134,7 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
             "balance": explained,
             "statement": entries,
             "over_time": over_time(entries, explained.today),
+            "overdraws": Overdraw.objects.filter(license=pk).order_by("-pk") if may_know else (),
             "state": state,
             "now": timezone.now(),
             "turns": explained.license.license_expiry_date == explained.today,
@@ -151,13 +156,28 @@ def bill_of_entry(request: HttpRequest, pk: int) -> HttpResponse:
 
 @page("ledger.view_allotment")
 def allotment(request: HttpRequest, pk: int) -> HttpResponse:
-    """One allotment, with all that it reserves, and the bills of entry that have released it."""
+    """One allotment, with all that it reserves, how far it is allotted, and the bills of entry that released it."""
     found = get_object_or_404(Allotment.objects.select_related("company", "release"), pk=pk)
-    lines = found.lines.select_related("import_item__license").order_by(
-        "import_item__license__license_number", "import_item__serial_number"
+    lines = list(
+        found.lines.select_related("import_item__license").order_by(
+            "import_item__license__license_number", "import_item__serial_number"
+        )
     )
+    values: dict[str, Decimal] = defaultdict(Decimal)
+    for line in lines:
+        values[line.import_item.license.currency] += line.cif_fc
+    so_far, bills = standing(found), found.bills_of_entry.order_by("date", "number")
+    may_more = request.user.has_perms(MORE) and not bills and (so_far.remaining is None or so_far.remaining > 0)
     return render(
         request,
         "desk/allotment.html",
-        {"allotment": found, "lines": lines, "bills": found.bills_of_entry.order_by("date", "number")},
+        {
+            "allotment": found,
+            "lines": lines,
+            "standing": so_far,
+            "values": dict(sorted(values.items())),
+            "bills": bills,
+            "more": more(found, so_far) if may_more else "",
+            "allottings": found.allottings.order_by("allotted_at"),
+        },
     )

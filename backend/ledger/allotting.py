@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 
-from ledger.models import Allotment, AllotmentLine, AllotmentRelease
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, Allotting
 from ledger.overdraw import Positions, after, before, confirm, newly_overdrawn, positions
 from ledger.sql import queries
 from license.clock import business_date
@@ -45,14 +46,39 @@ class RefusedError(Exception):
     """Nothing was allotted; says why and what to do, in a sentence."""
 
 
-def allot(allotment: Allotment, shares: Sequence[Share], *, by: Person, confirmation: str = "") -> Allotment:
-    """Reserve these shares for an allotment, all or none; on an item of which it has a part already they come on top.
-    A new one is saved with them, or not at all. The allotment as it is stored.
+class AllottedAlreadyError(Exception):
+    """Nothing was allotted: with this key something has been allotted before."""
 
-    Raises Allotment.DoesNotExist, RefusedError, and OverdrawsError where a license, an item or the pool of a
-    restriction has not enough left, unless `by` has the permission OVERDRAW and the confirmation is that of the error:
-    then it is written down. Must be called outside a transaction.
+    def __init__(self, allotment_id: int) -> None:
+        super().__init__(f"allotted already: {allotment_id}")
+        self.allotment_id = allotment_id
+
+
+def allot(
+    allotment: Allotment, shares: Sequence[Share], *, by: Person, confirmation: str = "", key: UUID | None = None
+) -> Allotment:
+    """Reserve these shares for an allotment, all or none; on an item of which it has a part already they come on top.
+    A new one is saved with them, or not at all. The allotment as it is stored. What is sent twice with one key is
+    allotted once, in the same second too.
+
+    Raises Allotment.DoesNotExist, AllottedAlreadyError, RefusedError, and OverdrawsError where a license, an item or
+    the pool of a restriction has not enough left, unless `by` has the permission OVERDRAW and the confirmation is that
+    of the error: then it is written down. Must be called outside a transaction.
     """
+    try:
+        return _allot(allotment, shares, by=by, confirmation=confirmation, key=key)
+    except IntegrityError as error:
+        if key and (before := Allotting.objects.filter(pk=key).first()):
+            raise AllottedAlreadyError(before.allotment_id) from None
+        raise RefusedError(
+            "Somebody has changed or deleted meanwhile what this refers to: the company, an item, or the allotment. "
+            "Open the page anew."
+        ) from error
+
+
+def _allot(
+    allotment: Allotment, shares: Sequence[Share], *, by: Person, confirmation: str, key: UUID | None
+) -> Allotment:
     if any(not (_fits(share.quantity, QUANTITY_MAX) and _fits(share.cif_fc, MONEY_MAX)) for share in shares):
         raise RefusedError(
             "A quantity has at most three decimal places and a value two, neither is below 0, and neither has more "
@@ -68,12 +94,9 @@ def allot(allotment: Allotment, shares: Sequence[Share], *, by: Person, confirma
             allotment.save()
         else:
             allotment = Allotment.objects.select_for_update().get(pk=allotment.pk)
-        if allotment.bills_of_entry.exists():
-            raise RefusedError(f"{allotment} is released by a bill of entry and reserves nothing; make a new one.")
-        if AllotmentRelease.objects.filter(allotment=allotment).exists():
-            raise RefusedError(
-                f"{allotment} is given up and reserves nothing; take it up again first, or make a new one."
-            )
+        if key:  # whoever has sent the same is waited for
+            Allotting.objects.create(pk=key, allotment=allotment, allotted_by=by.get_username())
+        must_reserve(allotment)
         _must_be_required(allotment, shares)
         items = ImportItem.objects.in_bulk([share.import_item_id for share in shares])
         if len(items) < len(shares):
@@ -120,6 +143,14 @@ def _confirm(allotment: Allotment, had: Positions, by: Person, confirmation: str
 def _fits(number: Decimal, greatest: Decimal) -> bool:
     """Whether a column of which `greatest` is the greatest number holds it as it is."""
     return number.is_finite() and 0 <= number <= greatest and number == number.quantize(greatest)
+
+
+def must_reserve(allotment: Allotment) -> None:
+    """Raises RefusedError for one that is released, or given up."""
+    if allotment.bills_of_entry.exists():
+        raise RefusedError(f"{allotment} is released by a bill of entry and reserves nothing; make a new one.")
+    if AllotmentRelease.objects.filter(allotment=allotment).exists():
+        raise RefusedError(f"{allotment} is given up and reserves nothing; take it up again first, or make a new one.")
 
 
 def _must_be_required(allotment: Allotment, shares: Iterable[Share]) -> None:
@@ -187,12 +218,28 @@ def propose(import_item_ids: Iterable[int], wanted: Decimal, unit_price: Decimal
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What an import item would have left, and its license."""
+    """What an import item has left, or would have, and its license."""
 
     license_id: int
     balance_cif: Decimal
     available_quantity: Decimal
     available_value: Decimal
+
+
+def left(import_item_ids: Iterable[int]) -> dict[int, Rest]:
+    """What each of them that there is has now, by its facts."""
+    items = ImportItem.objects.in_bulk(list(import_item_ids))
+    return _rest(items.values())
+
+
+def _rest(items: Iterable[ImportItem]) -> dict[int, Rest]:
+    of_license = {item.pk: item.license_id for item in items}
+    rows = queries.dicts("explain_license", license_ids=sorted(set(of_license.values())), today=None)
+    return {
+        row["import_item_id"]: Rest(**{name: row[name] for name in Rest.__dataclass_fields__})
+        for row in rows
+        if row["import_item_id"] in of_license
+    }
 
 
 def what_if(shares: Sequence[Share]) -> tuple[dict[int, Rest], list[str]]:
@@ -203,13 +250,7 @@ def what_if(shares: Sequence[Share]) -> tuple[dict[int, Rest], list[str]]:
     with _as_if():
         had = positions(license_ids)
         _reserve_as_if([share for share in shares if share.import_item_id in items])
-        rows = queries.dicts("explain_license", license_ids=license_ids, today=None)
-        rest = {
-            row["import_item_id"]: Rest(**{name: row[name] for name in Rest.__dataclass_fields__})
-            for row in rows
-            if row["import_item_id"] in items
-        }
-        return rest, [each.sentence for each in newly_overdrawn(had, positions(license_ids))]
+        return _rest(items.values()), [each.sentence for each in newly_overdrawn(had, positions(license_ids))]
 
 
 @contextmanager

@@ -31,6 +31,10 @@ class Wanted:
     valid_on: date | None = None
     """The license has not expired on that day. None: expired ones too."""
 
+    def is_said(self) -> bool:
+        """Whether the text says anything: a word, or digits."""
+        return bool(_WORD.search(self.text))
+
     def parameters(self) -> dict[str, Any]:
         """Those of found_items.sql."""
         asked = asdict(self)
@@ -99,6 +103,11 @@ def find(wanted: Wanted, *, count: int, start: int = 0) -> list[Found]:
     """So many of them from the `start`th on, whose license expires first first; without expiry last."""
     rows = queries.dicts("find_items", page_size=count, page_start=start, **wanted.parameters())
     return [Found(**row) for row in rows]
+
+
+def find_all(wanted: Wanted) -> Iterator[Found]:
+    """Every one of them, in the same order, read while they are taken."""
+    return (Found(**row) for row in queries.stream("find_items", page_size=None, page_start=0, **wanted.parameters()))
 
 
 def totals(wanted: Wanted) -> Totals:

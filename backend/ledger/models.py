@@ -196,6 +196,22 @@ class Overdraw(models.Model):
         return self.sentence
 
 
+class Allotting(models.Model):
+    """One time that somebody has allotted from a proposal. Its key came with the form: sent again, that allots nothing
+    more. Written with the lines, and never changed."""
+
+    key = models.UUIDField(primary_key=True)
+    allotment = models.ForeignKey(Allotment, models.DO_NOTHING, db_constraint=False, related_name="allottings")
+    allotted_by = models.CharField(max_length=150, help_text="User name.")
+    allotted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.allotment_id} by {self.allotted_by}"
+
+
 class LicenseChange(models.Model):
     """The outbox: one row says that something which a balance depends on changed, and where.
 

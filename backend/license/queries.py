@@ -1,7 +1,7 @@
 """The queries of an app: `.sql` files in a folder, each named for what it does and opening with a line that says so."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+ROWS_AT_ONCE = 2_000
+"""Of a stream."""
 _INCLUDE = re.compile(r"/\* include (\w+)\.sql \*/")
 
 
@@ -53,6 +55,18 @@ class Queries:
             cursor.execute(self.load(name), parameters)
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def stream(self, name: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """The same, but the rows are fetched while they are taken, and never all in memory; unless the connection goes
+        through a pooler that shares sessions."""
+        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            yield from self.dicts(name, **parameters)
+            return
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(self.load(name), parameters)
+            names = [column.name for column in cursor.description]
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
 
     def execute(self, name: str, **parameters: Any) -> int:
         """Run a statement. How many rows it wrote."""

@@ -71,6 +71,8 @@ SHOTS = [
     Shot("license", LICENSE),
     Shot("license-chart", LICENSE, prepare=show_the_chart),
     Shot("entry-overdraw", "/entry/ledger/billofentry/add/", prepare=overdraw),
+    Shot("find", "/find/?item=&norm=E5&quantity=5,000&price=2.5"),
+    Shot("allot", "/allot/?item=&norm=E5&unit=KGS&currency=USD&quantity=5,000&price=2.5"),
     Shot("items", "/items/?norm=E5"),
     Shot("allotments", "/allotments/"),
     Shot("reconciliation", "/reconciliation/1/"),

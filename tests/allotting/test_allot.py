@@ -6,14 +6,32 @@ from contextlib import closing
 from decimal import Decimal
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 
-from ledger.allotting import RefusedError, Share, allot, give_up, most, take_up_again
+from ledger.allotting import (
+    AllottedAlreadyError,
+    RefusedError,
+    Share,
+    allot,
+    give_up,
+    left,
+    most,
+    take_up_again,
+)  # fmt: skip
 from ledger.engine import Outcome
-from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine, Overdraw
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    AllotmentRelease,
+    Allotting,
+    BillOfEntry,
+    BillOfEntryLine,
+    Overdraw,
+)  # fmt: skip
 from ledger.overdraw import OverdrawsError
 from license.models import ExportItem, ImportItem, ItemName, SionNorm
 from license.units import rounded_down
@@ -292,6 +310,50 @@ def test_many_at_once_get_no_more_than_there_is(items: tuple[int, int], operator
     ]
 
 
+# ── Sent twice ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+KEY = UUID("5ca1ab1e-0000-4000-8000-000000000001")
+
+
+def test_what_is_sent_twice_is_allotted_once(operator: User) -> None:
+    made = allot(Allotment(company_id=1), [share(1, "1", "1")], by=operator, key=KEY)
+    for again in (Allotment(company_id=1), of(2)):
+        with pytest.raises(AllottedAlreadyError) as told:
+            allot(again, [share(1, "1", "1")], by=operator, key=KEY)
+        assert told.value.allotment_id == made.pk
+    assert lines() == [(made.pk, 1, "1.000", "1.00")]
+    assert Allotment.objects.count() == 3
+    allot(of(made.pk), [share(1, "1", "1")], by=operator, key=UUID(int=2))
+    assert sql("SELECT allotment_id, allotted_by FROM ledger_allotting") == [(made.pk, "meera")] * 2
+
+
+def test_what_was_refused_may_be_sent_again(operator: User) -> None:
+    with pytest.raises(OverdrawsError):
+        allot(of(1), [share(1, "11", "1")], by=operator, key=KEY)
+    allot(of(1), [share(1, "10", "1")], by=operator, key=KEY)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_double_click_waits_for_the_first_and_allots_nothing(is_new: bool, operator: User) -> None:
+    def work() -> Outcome:
+        allot(Allotment(company_id=1) if is_new else of(1), [share(1, "1", "1")], by=operator, key=KEY)
+        return Outcome()
+
+    with Engine(work, after="lock_drawing") as one, Engine(work) as two:
+        wait_until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted"), "the second waits")
+        one.finish()
+        with pytest.raises(AllottedAlreadyError):
+            two.finish()
+    assert [line[1:] for line in lines()] == [(1, "1.000", "1.00")]
+    assert (Allotment.objects.count(), Allotting.objects.count()) == (3 if is_new else 2, 1)
+
+
+def test_what_has_been_deleted_meanwhile_is_told(operator: User) -> None:
+    with pytest.raises(RefusedError, match="deleted meanwhile"):
+        allot(Allotment(company_id=99), [share(1, "1", "1")], by=operator, key=KEY)
+    assert (lines(), Allotting.objects.count()) == ([], 0)
+
+
 # ── How much an item can take ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -326,3 +388,11 @@ def test_quantities_are_rounded_down() -> None:
     assert [str(rounded_down(Decimal("7.9999"), unit)) for unit in ("KGS", "Nos", "Pcs.", "MTS")] == [
         "7.999", "7", "7", "7.999",
     ]  # fmt: skip
+
+
+def test_what_is_left_is_counted_from_facts() -> None:
+    AllotmentLine.objects.create(allotment_id=1, import_item_id=1, quantity=4, cif_fc=300)
+    assert {pk: (rest.available_quantity, rest.available_value) for pk, rest in left([1, 3, 99]).items()} == {
+        1: (6, 700), 3: (10, 700),
+    }  # fmt: skip
+    assert left([]) == {}

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from ledger.engine import drain
-from ledger.find import Wanted, find, totals
+from ledger.find import Wanted, find, find_all, totals
 from ledger.models import AllotmentLine
 from ledger.sql import load
 from license.models import Company, ExportItem, HSCode, ImportItem, ItemName, License, SionNorm
@@ -83,6 +83,16 @@ def test_what_is_found(wanted: dict[str, Any], items: list[int]) -> None:
 
 def test_page_by_page() -> None:
     assert [each.import_item_id for each in find(Wanted(), count=2, start=2)] == [4, 2]
+
+
+def test_all_of_them_are_read_while_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("license.queries.ROWS_AT_ONCE", 2)
+    assert list(find_all(Wanted())) == find(Wanted(), count=10)
+    first = find_all(Wanted())
+    assert next(first).import_item_id == 3
+    first.close()
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    assert list(find_all(Wanted())) == find(Wanted(), count=10)
 
 
 def test_a_row_says_whose_it_is() -> None:

@@ -36,6 +36,10 @@ PAGES = {
     "license": lambda: "/licenses/0310000008/",
     "quarantined license": lambda: "/licenses/0310000012/",
     "items": lambda: "/items/",
+    "find": lambda: sugar("/find/?item=sugar&quantity=1,500&price=3"),
+    "what cannot be found": lambda: "/find/?item=%25",
+    "a proposal": lambda: sugar("/allot/?item=sugar&currency=USD&quantity=1,500&price=3"),
+    "a proposal of one currency": lambda: sugar("/allot/?item=sugar&quantity=5"),
     "bills of entry": lambda: "/bills-of-entry/",
     "allotments": lambda: "/allotments/?state=open",
     "forecast": lambda: "/forecast/",
@@ -53,6 +57,12 @@ PAGES = {
     "an allotment to change": lambda: f"/entry/ledger/allotment/{Allotment.objects.first().pk}/change/",
 }
 """Where each is, when the desk has been made."""
+
+
+def sugar(address: str) -> str:
+    """Where every item is sugar."""
+    ImportItem.objects.update(description="White refined sugar, S-30", unit="KGS")
+    return address
 
 
 def a_run() -> ReconciliationRun:

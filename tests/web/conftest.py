@@ -22,12 +22,14 @@ LogIn = Callable[[str], Client]
 
 @pytest.fixture
 def log_in(database: None) -> Generator[LogIn]:
-    """A browser in which somebody of a group is logged in; "" for nobody's, "anonymous" for nobody."""
+    """A browser in which somebody of a group is logged in, "operator meera" where there are several; "" for nobody's,
+    "anonymous" for nobody."""
 
-    def as_one_of(role: str) -> Client:
+    def as_one_of(who: str) -> Client:
         client = Client()
+        role, _, name = who.partition(" ")
         if role != "anonymous":
-            user, _ = User.objects.get_or_create(username=role or "newcomer")
+            user, _ = User.objects.get_or_create(username=name or role or "newcomer")
             user.groups.set(Group.objects.filter(name=role))
             client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
         return client

@@ -44,6 +44,15 @@ PAGES = {
     "bill_of_entry": MEMBERS,
     "allotments": MEMBERS,
     "allotment": MEMBERS,
+    "allotment_pdf": MEMBERS,
+    "allot": dict.fromkeys(("", "viewer", "auditor"), REFUSED)
+    | {
+        "operator": SHOWN,
+        "administrator": SHOWN,
+        "anonymous": LOGIN,
+    },
+    "find": MEMBERS,
+    **dict.fromkeys(("find_csv", "find_xlsx"), MEMBERS | dict.fromkeys(EVERYBODY[1:], UNSAID)),  # what
     "items": MEMBERS,
     "items_xlsx": MEMBERS | dict.fromkeys(EVERYBODY[1:], UNSAID),  # of which norm
     "forecast": MEMBERS,
@@ -61,7 +70,8 @@ PAGES = {
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
 ADDRESSES = {
     **{name: ["0310000001"] for name in ("license", "balance_sheet_pdf", "balance_sheet_xlsx")},
-    "bill_of_entry": [1], "allotment": [1], "give_up": [1], "run": [1], "drift": [1], "findings": [1, "overdrawn"],
+    **{name: [1] for name in ("bill_of_entry", "allotment", "allotment_pdf", "give_up", "run", "drift")},
+    "findings": [1, "overdrawn"],
     "report_file": [1, "csv"],
 }  # fmt: skip
 PASSWORD = "a long one for 2026"  # noqa: S105
@@ -148,7 +158,8 @@ def test_what_is_refused_says_whom_to_ask(log_in: LogIn) -> None:
 
 
 def test_pages_are_read_and_not_written(viewer: Client) -> None:
-    for page in ("/", "/licenses/", "/licenses/1/", "/bills-of-entry/1/", "/allotments/1/", "/reconciliation/1/drift/"):
+    for page in ("/", "/licenses/", "/licenses/1/", "/bills-of-entry/1/", "/allotments/1/", "/reconciliation/1/drift/",
+                 "/find/", "/find.csv", "/allotments/1/sheet.pdf"):  # fmt: skip
         assert viewer.post(page).status_code == 405
 
 

@@ -66,13 +66,13 @@ def first_cells(shown: Shown) -> list[str]:
 
 def test_the_lists_show_what_the_facts_say(viewer: Client) -> None:
     assert ask(viewer, ALLOTMENTS).rows() == [
-        ["ARO 4", "Kochi Spices", "Clove", "0", "01 Feb 2026", "–", "bought at home", "–", "–", ""],
-        ["Allotment 3", "IEC 0000000003", "–", "0", "01 Mar 2026", "01 Aug 2026", "BE 0004711", "03100000030310000001",
-         "5.001,11,302.61", "EURUSD"],
-        ["Allotment 2", "Kochi Spices", "Pepper", "0", "01 Feb 2026", "–", "BE 0004711, BE 4712", SECOND, "1,000.00",
-         "USD"],
-        ["Allotment 1", "Surat Foods", "Cashew", "0", "31 Jan 2026", "01 Sep 2026", "not yet", f"{FIRST} and 1 more",
-         "300.30", "USD"],
+        ["ARO 4", "Kochi Spices", "Clove", "–", "0", "–", "–", "01 Feb 2026", "–", "bought at home", "–", "–", ""],
+        ["Allotment 3", "IEC 0000000003", "–", "–", "0", "–", "–", "01 Mar 2026", "01 Aug 2026", "BE 0004711",
+         "03100000030310000001", "5.001,11,302.61", "EURUSD"],
+        ["Allotment 2", "Kochi Spices", "Pepper", "–", "0", "–", "–", "01 Feb 2026", "–", "BE 0004711, BE 4712", SECOND,
+         "1,000.00", "USD"],
+        ["Allotment 1", "Surat Foods", "Cashew", "–", "0", "–", "–", "31 Jan 2026", "01 Sep 2026", "not yet",
+         f"{FIRST} and 1 more", "300.30", "USD"],
     ]  # fmt: skip
     assert ask(viewer, BILLS).rows() == [
         ["4712", "05 Mar 2026", "–", "–", "Allotment 2", EURO, "20,000.00", "EUR"],
@@ -113,6 +113,34 @@ def test_finding_allotments(viewer: Client) -> None:
         assert first_cells(ask(viewer, ALLOTMENTS, **query)) == found, query
 
 
+def test_how_far_allotments_are_allotted(viewer: Client) -> None:
+    for pk, required, price in ((1, "50", "12.5"), (2, "50", None), (3, "0", None), (4, "1000", None)):
+        Allotment.objects.filter(pk=pk).update(required_quantity=required, unit_price=price)
+    ImportItem.objects.filter(license__license_number=FIRST).update(unit="KGS")
+    ImportItem.objects.filter(license__license_number=SECOND).update(unit="NOS")
+
+    def of(number: str, **query: str) -> list[str]:
+        [row] = [row for row in ask(viewer, ALLOTMENTS, **query).rows() if row[0].endswith(f" {number}")]
+        return row[3:7]
+
+    def wanted() -> list[str]:
+        return first_cells(ask(viewer, ALLOTMENTS, state="wanted"))
+
+    assert [of(number) for number in "1234"] == [
+        ["50", "0", "50", "12.5"], ["50 NOS", "0 NOS", "50 NOS", "–"], ["–", "0", "–", "–"],
+        ["1,000", "0", "1,000", "–"],
+    ]  # fmt: skip
+    assert wanted() == ["4", "1"]  # 2 is released
+    AllotmentLine.objects.filter(allotment=1, import_item=1).update(quantity="20.5")
+    assert (of("1"), wanted()) == (["50", "20.5", "29.5", "12.5"], ["4", "1"])
+    AllotmentLine.objects.filter(allotment=1, import_item=2).delete()
+    assert of("1", state="wanted") == ["50 KGS", "20.5 KGS", "29.5 KGS", "12.5"]
+    AllotmentLine.objects.filter(allotment=1).update(quantity="50")
+    assert (of("1"), wanted()) == (["50 KGS", "50 KGS", "0 KGS", "12.5"], ["4"])
+    AllotmentLine.objects.filter(allotment=1).update(quantity="51")
+    assert (of("1"), wanted()) == (["50 KGS", "51 KGS", "-1 KGS", "12.5"], ["4"])
+
+
 def test_finding_bills_of_entry(viewer: Client) -> None:
     for query, found in (
         ({"q": "4711"}, ["0004711"]),
@@ -143,7 +171,7 @@ def test_sort(viewer: Client) -> None:
     Company.objects.filter(name="").update(name="Agra Mills")
     Allotment.objects.filter(item_name="").update(item_name="Anise")
     columns = (
-        (ALLOTMENTS, "company", 1), (ALLOTMENTS, "goods", 2), (ALLOTMENTS, "entered", 4), (ALLOTMENTS, "expected", 5),
+        (ALLOTMENTS, "company", 1), (ALLOTMENTS, "goods", 2), (ALLOTMENTS, "entered", 7), (ALLOTMENTS, "expected", 8),
         (BILLS, "number", 0), (BILLS, "date", 1), (BILLS, "port", 2), (BILLS, "company", 3),
     )  # fmt: skip
     for (page, sort, column), prefix in product(columns, ("", "-")):
@@ -158,8 +186,8 @@ def test_sort(viewer: Client) -> None:
 
 def test_amounts_of_different_currencies_are_never_added(viewer: Client) -> None:
     assert ask(viewer, ALLOTMENTS).rows("//tfoot/tr") == [
-        ["All 4", "", "", "", "", "", "", "1 license", "5.00", "EUR"],
-        ["", "", "", "", "", "", "", "2 licenses", "1,12,602.91", "USD"],
+        ["All 4", *[""] * 9, "1 license", "5.00", "EUR"],
+        ["", *[""] * 9, "2 licenses", "1,12,602.91", "USD"],
     ]
     assert ask(viewer, BILLS, license=FIRST).rows("//tfoot/tr") == [
         ["All 2", "", "", "", "", "2 licenses", "301.50", "USD"]
@@ -174,7 +202,7 @@ def test_of_too_many_no_totals_are_shown_but_said_when_they_are(
     assert shown.rows("//tfoot/tr") == []
     assert shown.text("//caption") == "4 allotments. Totals are shown when 3 or fewer are found."
     assert ask(viewer, ALLOTMENTS, state="open").rows("//tfoot/tr") == [
-        ["All 2", "", "", "", "", "", "", "2 licenses", "300.30", "USD"]
+        ["All 2", *[""] * 9, "2 licenses", "300.30", "USD"]
     ]
 
 
@@ -233,10 +261,10 @@ def test_a_list_asks_as_many_queries_for_few_as_for_many(page: str, viewer: Clie
 
     asked()
     few = asked(license=EURO)
-    assert asked() == few == 9
+    assert asked() == few == (10 if page == ALLOTMENTS else 9)
 
 
 def test_the_lists_are_in_the_navigation_of_those_who_may(viewer: Client) -> None:
     there = ask(viewer, ALLOTMENTS).texts("//header//nav/a")
-    assert there == ["Home", "Licenses", "Items", "Forecast", "Allotments", "Bills of entry"]
+    assert there == ["Home", "Licenses", "Find", "Items", "Forecast", "Allotments", "Bills of entry"]
     assert ask(viewer, BILLS).texts("//header//*[@aria-current]") == ["Bills of entry"]

@@ -21,8 +21,8 @@ from tests.web.conftest import Kind, LogIn, make
 pytestmark = pytest.mark.usefixtures("database")
 
 QUERIES = {
-    "home": 13, "licenses": 8, "license": 17, "items": 14, "bills_of_entry": 9, "bill_of_entry": 7, "allotments": 9,
-    "allotment": 7, "give_up": 7, "forecast": 7, "runs": 6, "run": 13, "drift": 6, "findings": 7, "run_now": 6,
+    "home": 13, "licenses": 8, "license": 18, "items": 14, "bills_of_entry": 9, "bill_of_entry": 7, "allotments": 10,
+    "allotment": 9, "allotment_pdf": 11, "allot": 30, "find": 30, "find_csv": 30, "find_xlsx": 30, "give_up": 7, "forecast": 7, "runs": 6, "run": 13, "drift": 6, "findings": 7, "run_now": 6,
     "login": 2, "logout": 2,
     "licenses_csv": 6, "licenses_xlsx": 11, "items_xlsx": 11, "report_file": 5, "balance_sheet_pdf": 15,
     "balance_sheet_xlsx": 15, "balance_sheets_pdf": 16, "balance_sheets_xlsx": 16,
@@ -39,6 +39,10 @@ PARAMETERS = {
 """What stands in addresses."""
 ASKED = {
     "items": "?norm=E5",
+    "find": "?norm=E5",
+    "find_csv": "?norm=E5",
+    "find_xlsx": "?norm=E5",
+    "allot": "?norm=E5&quantity=1",
     "items_xlsx": "?norm=E5",
     "entry:autocomplete": "?app_label=license&model_name=license&field_name=exporter",
 }
