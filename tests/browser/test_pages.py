@@ -22,11 +22,15 @@ from tests.web.conftest import KINDS
 PASSWORD = "a long one for 2026"  # noqa: S105
 PAPER = {"width": 703, "height": 1032}
 """A4 at 96 dots an inch, less margins of 12 mm."""
-BROKEN_NUMBERS = """[...document.querySelectorAll("td.number, .tiles b")].filter((element) => {
-    const range = document.createRange();
-    range.selectNodeContents(element.querySelector("strong") ?? element);
-    return !element.querySelector(".mark") && new Set([...range.getClientRects()].map((r) => r.top)).size > 1;
-}).map((element) => element.textContent)"""
+BROKEN_NUMBERS = """[...document.querySelectorAll("td.number, .tiles b")].flatMap((element) => {
+    const texts = document.evaluate(".//text()[not(ancestor::*[contains(@class, 'mark') or self::p])]", element);
+    const broken = [], range = document.createRange();
+    for (let text; (text = texts.iterateNext()); ) {
+        range.selectNodeContents(text);
+        if (new Set([...range.getClientRects()].map((r) => r.top)).size > 1) broken.push(text.textContent);
+    }
+    return broken;
+})"""
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 PAGES = {
     "home": lambda: "/",
