@@ -24,7 +24,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
 from desk.entry.base import Amount, Day
-from desk.find import NO_UNIT, Asked
+from desk.entry.wording import speak_plainly
+from desk.find import NO_UNIT, Asked, mistakes
 from desk.lists import companies
 from desk.standing import MORE, NEW, standing
 from ledger import allotting
@@ -97,6 +98,14 @@ class NewAllotment(forms.Form):
         widget=forms.DateInput({"placeholder": "DD/MM/YYYY", "autocomplete": "off"}),
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            speak_plainly(field)
+
+    def mistakes(self) -> list[str]:
+        return mistakes(self)
+
     def clean_company(self) -> Company:
         typed = " ".join(self.cleaned_data["company"].split())
         found = list(called(typed)[: SIMILAR + 1])
@@ -127,15 +136,16 @@ def _some(found: Sequence[Company]) -> str:
 class LineForm(forms.Form):
     """How much of an item. A value that nobody has typed comes of the unit price."""
 
-    quantity = Amount(required=False, max_value=QUANTITY_MAX, decimal_places=3)
-    value = Amount(required=False, max_value=MONEY_MAX, decimal_places=2)
+    quantity = Amount(label="Quantity", required=False, max_value=QUANTITY_MAX, decimal_places=3)
+    value = Amount(label="Value", required=False, max_value=MONEY_MAX, decimal_places=2)
 
     def __init__(self, item: ImportItem, price: Decimal, **kwargs: Any) -> None:
         super().__init__(prefix=f"item-{item.pk}", **kwargs)
         self.item, self.unit_price = item, price
-        for name, field in self.fields.items():
+        for field in self.fields.values():
+            speak_plainly(field)
             of = f"License {item.license.license_number}, item {item.serial_number}"
-            field.widget.attrs["aria-label"] = f"{name.capitalize()} of {of}"
+            field.widget.attrs["aria-label"] = f"{field.label} of {of}"
 
     def clean(self) -> dict[str, Any]:
         said = self.cleaned_data

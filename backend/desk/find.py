@@ -17,7 +17,8 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from desk.entry.base import Amount, Day
-from desk.files import NoFileError, file, named, sent, snapshot
+from desk.entry.wording import speak_plainly
+from desk.files import NoFileError, check_size, file, named, sent, snapshot
 from desk.licenses import all_licenses, with_marks
 from desk.lists import PAGE_SIZE, norms
 from desk.views import page
@@ -80,6 +81,8 @@ class Asked(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            speak_plainly(field)
         self.norms = norms()
         self.fields["norm"].choices = [("", "Any"), *((code, code) for code in self.norms)]  # type: ignore[attr-defined]
         self.offer(None)
@@ -91,12 +94,7 @@ class Asked(forms.Form):
         return said
 
     def mistakes(self) -> list[str]:
-        """What is wrong with it, in words."""
-        return [
-            f"{self.fields[name].label}: {said}" if name in self.fields else str(said)
-            for name, errors in self.errors.items()
-            for said in errors
-        ]
+        return mistakes(self)
 
     def wanted(self) -> Wanted:
         said = self.cleaned_data
@@ -140,6 +138,17 @@ class Asked(forms.Form):
         }
 
 
+def mistakes(form: forms.BaseForm) -> list[str]:
+    """What is wrong with it, each in a sentence that names its field."""
+    return [
+        f"{form.fields[name].label}: {said}"
+        if name in form.fields and not str(said).startswith(str(form.fields[name].label))
+        else str(said)
+        for name, errors in form.errors.items()
+        for said in errors
+    ]
+
+
 @page("license.view_license", "ledger.view_licensebalance")
 def find(request: HttpRequest) -> HttpResponseBase:
     """What was found, whose license expires first first; totals of all of it."""
@@ -179,8 +188,7 @@ def find_xlsx(request: HttpRequest) -> HttpResponseBase:
     asked, when = _said(request), timezone.now()
     with snapshot():
         sums = ledger.totals(asked.wanted())
-        if sums.items >= MAX_ROWS:
-            raise NoFileError("A sheet of Excel cannot hold so many items. Ask for less, or take them as CSV.")
+        check_size("XLSX", "items", sums.items, MAX_ROWS, "Ask for less, or take them as CSV.")
         book = Workbook()
         table = book.table("Items", COLUMNS)
         for row in _rows(asked):

@@ -167,7 +167,8 @@ def allotment(request: HttpRequest, pk: int) -> HttpResponse:
     for line in lines:
         values[line.import_item.license.currency] += line.cif_fc
     so_far, bills = standing(found), found.bills_of_entry.order_by("date", "number")
-    may_more = request.user.has_perms(MORE) and not bills and (so_far.remaining is None or so_far.remaining > 0)
+    reserves = not (bills or hasattr(found, "release"))
+    may_more = request.user.has_perms(MORE) and reserves and (so_far.remaining is None or so_far.remaining > 0)
     return render(
         request,
         "desk/allotment.html",

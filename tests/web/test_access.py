@@ -45,12 +45,7 @@ PAGES = {
     "allotments": MEMBERS,
     "allotment": MEMBERS,
     "allotment_pdf": MEMBERS,
-    "allot": dict.fromkeys(("", "viewer", "auditor"), REFUSED)
-    | {
-        "operator": SHOWN,
-        "administrator": SHOWN,
-        "anonymous": LOGIN,
-    },
+    "allot": MEMBERS | {"viewer": REFUSED, "auditor": REFUSED},
     "find": MEMBERS,
     **dict.fromkeys(("find_csv", "find_xlsx"), MEMBERS | dict.fromkeys(EVERYBODY[1:], UNSAID)),  # what
     "items": MEMBERS,
@@ -73,7 +68,7 @@ ADDRESSES = {
     **{name: [1] for name in ("bill_of_entry", "allotment", "allotment_pdf", "give_up", "run", "drift")},
     "findings": [1, "overdrawn"],
     "report_file": [1, "csv"],
-}  # fmt: skip
+}
 PASSWORD = "a long one for 2026"  # noqa: S105
 
 

@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from desk import allot
+from ledger.allotting import give_up
 from ledger.engine import drain
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, LicenseChange
 from license.clock import business_date
@@ -289,21 +290,21 @@ def test_what_if_says_what_would_be_left_and_writes_nothing(operator: Client) ->
     ("typed", "words"),
     [
         ({"quantity_1": "ten"}, "“ten” is not a number; write it as 1234.56."),
-        ({"quantity_1": "1.2345"}, "Ensure that there are no more than 3 decimal places."),
-        ({"quantity_1": "-1"}, "Ensure this value is greater than or equal to 0."),
-        ({"value_1": "1.234"}, "Ensure that there are no more than 2 decimal places."),
+        ({"quantity_1": "1.2345"}, "Quantity has more than 3 decimals; round it."),
+        ({"quantity_1": "-1"}, "Quantity cannot be negative."),
+        ({"value_1": "1.234"}, "Value has more than 2 decimals; round it."),
         ({"value_1": "99999999999999"}, "is too large; at most 13 digits may stand before the point."),
         ({"quantity_1": "999999999999", "value_1": ""}, "That comes to more than a license has room for."),
         ({"quantity_1": "26"}, "25 is wanted, and the lines come to 41."),
         ({"quantity_1": "", "quantity_2": "", "quantity_3": "", "value_1": "", "value_2": "", "value_3": ""},
          "There is nothing to allot: give a quantity or a value for each item."),
-        ({"company": ""}, "Company: This field is required."),
+        ({"company": ""}, "Company is missing."),
         ({"company": "Nobody & Co"}, "Company: No company has the name or the IEC “Nobody & Co”. Correct it, or"),
-        ({"company": "pune"}, "“pune”. Is it one of these? Pune Mills 0000000009 Add company"),
+        ({"company": "pune"}, "“pune”. Is it one of these? Pune Mills 0000000009"),
         ({"company": "twins"}, "Several companies are called “twins”: write the IEC. Twins AAAAA1111A; TWINS AAAAA222"),
-        ({"company": "\0"}, "Company: Null characters are not allowed."),
+        ({"company": "\0"}, "Company has a character that cannot be kept"),
         ({"expected": "31/02/2026"}, "Expected: This is not a date; write it as DD/MM/YYYY."),
-        ({"type": "XX"}, "Type: Select a valid choice."),
+        ({"type": "XX"}, "Type: What was chosen is not there"),
         ({"key": "x"}, "The form was not complete, and nothing is allotted."),
     ],
 )  # fmt: skip
@@ -482,14 +483,24 @@ def test_no_more_than_is_required(existing: Allotment, operator: Client) -> None
     assert "Allot more" not in facts.links()
 
 
-def test_one_that_is_released_gets_no_more(existing: Allotment, operator: Client) -> None:
+@pytest.mark.parametrize(
+    ("is_given_up", "words"),
+    [
+        (False, "is released by a bill of entry and reserves nothing; make a new one."),
+        (True, "is given up and reserves nothing; take it up again first, or make a new one."),
+    ],
+)
+def test_one_that_reserves_nothing_gets_no_more(
+    is_given_up: bool, words: str, existing: Allotment, operator: Client
+) -> None:
     there = address(allotment=existing.pk, **SUGAR)
     form = posted(read(operator.get(there)))
-    existing.bills_of_entry.add(BillOfEntry.objects.create(number="4711"))
+    if is_given_up:
+        give_up(existing, by=User.objects.get(username="operator"))
+    else:
+        existing.bills_of_entry.add(BillOfEntry.objects.create(number="4711"))
     for response in (operator.get(there), operator.post(there, {**form, "do": "allot"})):
-        assert told(response) == [
-            f"Allotment {existing.pk} is released by a bill of entry and reserves nothing; make a new one."
-        ]
+        assert told(response) == [f"Allotment {existing.pk} {words}"]
     assert len(lines()) == 1
     assert "Allot more" not in read(operator.get(f"/allotments/{existing.pk}/")).links()
 

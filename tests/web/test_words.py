@@ -16,7 +16,8 @@ from tests.web.conftest import LogIn
 PAGES = (
     "/", "/licenses/", "/licenses/0310000001/", "/licenses/0310000008/", "/items/?norm=E5&minimum=0", "/allotments/",
     "/allotments/1/", "/allotments/2/", "/allotments/2/give-up/", "/bills-of-entry/", "/bills-of-entry/1/",
-    "/forecast/", "/reconciliation/",
+    "/forecast/", "/reconciliation/", "/find/?norm=E5", "/allot/?norm=E5&currency=USD&quantity=5",
+    "/allot/?norm=E5&currency=USD&quantity=5&allotment=1",
 )  # fmt: skip
 CODES = r"\b(ARO|BE|CIF|DFIA|IEC)\b"
 NOT_EXPLAINED = "//main//text()[not(ancestor::abbr or ancestor::option)]"
