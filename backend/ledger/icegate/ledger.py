@@ -37,7 +37,12 @@ class Problem:
     unit: Unit = "line"
 
     def __str__(self) -> str:
-        return f"{self._place()} {self._cell()}{self.message}. {self._consequence()}"
+        return f"{self._place()} {self.sentence}"
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, what to do, and what comes of it, without the place."""
+        return f"{self._cell()}{self.message}. {self._consequence()}"
 
     def _place(self) -> str:
         if self.line is None:
@@ -152,3 +157,9 @@ class ParsedFile:
     file: str
     ledgers: tuple[Ledger, ...]
     problems: tuple[Problem, ...]
+
+    @property
+    def unreadable(self) -> int:
+        """How many licenses have a problem."""
+        # without a number and a line it is one of no license
+        return len({(problem.license_number, problem.license_line) for problem in self.problems} - {("", None)})

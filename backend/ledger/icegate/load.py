@@ -5,8 +5,10 @@ plain SQL: no Django signal tells of them, the triggers do, and a hint after eac
 once.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -71,6 +73,21 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One fact that a load wrote."""
+
+    kind: str
+    """`license`, `export item`, `import item`, `debit`."""
+    what: str
+    """`new`, `changed`; of a debit also `disputed` (the ledger does not show it any more) and `found again`."""
+    serial_number: int | None
+    bill: str | None
+    """The number of the bill of entry."""
+    fields: dict[str, tuple[str | None, str | None]]
+    """What each was and is, as PostgreSQL writes it: those that differ, of what is new those that are not empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What became of one ledger, and what a person should know of it."""
 
@@ -79,36 +96,82 @@ class Loaded:
     notes: tuple[str, ...]
 
 
+Changes = Mapping[str, Sequence[Change]]
+"""What was written of each license, by its number, what is new last."""
+
+
+class Follower:
+    """Somebody who follows a load: told of every step, and of every change."""
+
+    def stepped(self, licenses: int) -> None:
+        """So many licenses are one of `STEPS` further; the transaction is open."""
+
+    def loaded(self, outcomes: Sequence[Loaded], changes: Changes) -> None:
+        """Licenses are done with: in the transaction that writes them, where one does. An error here undoes it."""
+
+
 def load(
     ledgers: Sequence[Ledger],
     *,
     force: bool = False,
     ledger_date: date | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    follower: Follower | None = None,
 ) -> list[Loaded]:
     """Load ledgers of different licenses; `ledger_date` is the day of print of those that do not say it.
 
     Guarantees: each license is loaded whole or not at all; a license that fails keeps no other from being loaded; what
     is equal already is not written, so that loading twice leaves not even a change. Unless `force` is set, a ledger
-    whose totals do not fit is refused. `progress` is called with the number of licenses that are done with.
-    Raises AnotherLoadError. Must not be called inside a transaction.
+    whose totals do not fit is refused. `progress` is called with the number of licenses that are done with; a
+    `follower` hears more. Raises AnotherLoadError. Must not be called inside a transaction.
     """
+    return _load_all(ledgers, _Way(force, ledger_date, follower), progress)
+
+
+@contextmanager
+def preview(
+    *, force: bool, ledger_date: date | None, follower: Follower
+) -> Iterator[Callable[[Sequence[Ledger]], list[Loaded]]]:
+    """Gives what does to ledgers as `load` would, one call after the other: in one transaction, of which nothing stays.
+    Raises AnotherLoadError. Must not be entered inside a transaction."""
+    with transaction.atomic(durable=True):
+        try:
+            _begin()
+            way = _Way(force, ledger_date, follower, is_preview=True)
+            yield lambda ledgers: _load_all(ledgers, way)
+        finally:
+            transaction.set_rollback(True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How ledgers are loaded."""
+
+    force: bool
+    ledger_date: date | None
+    follower: Follower | None
+    is_preview: bool = False
+
+
+def _load_all(ledgers: Sequence[Ledger], way: _Way, progress: Callable[[int], None] = lambda _: None) -> list[Loaded]:
     outcomes: list[Loaded] = []
     good: list[Ledger] = []
     for given in ledgers:
-        ledger = _dated(given, ledger_date)
-        if given.printed_on is None and ledger_date is not None and ledger_date < ledger.newest_mention:
+        ledger = _dated(given, way.ledger_date)
+        if given.printed_on is None and way.ledger_date is not None and way.ledger_date < ledger.newest_mention:
             refusal = f"{_printed_before(ledger)}: is --ledger-date right?"
-        elif ledger.totals_fit or force:
+        elif ledger.totals_fit or way.force:
             good.append(ledger if ledger.totals_fit else _noted(ledger, _misfit(ledger)))
             continue
         else:
             refusal = f"{_misfit(ledger)} Use --force to load it"
         outcomes.append(Loaded(ledger, Status.REFUSED, (*ledger.notes, refusal)))
+    if way.follower:
+        way.follower.loaded(outcomes, {})
     progress(len(outcomes))
     for start in range(0, len(good), LICENSES_AT_ONCE):
         batch = good[start : start + LICENSES_AT_ONCE]
-        outcomes += _load_or_halve(batch)
+        outcomes += _load_or_halve(batch, way)
         progress(len(batch))
     order = {ledger.license_number: position for position, ledger in enumerate(ledgers)}
     return sorted(outcomes, key=lambda loaded: order[loaded.ledger.license_number])
@@ -142,28 +205,37 @@ def _misfit(ledger: Ledger) -> str:
     )
 
 
-def _load_or_halve(ledgers: list[Ledger], attempts: int = ATTEMPTS) -> list[Loaded]:
-    """Load them in one transaction; where the database refuses that, find the one that it refuses."""
+def _load_or_halve(ledgers: list[Ledger], way: _Way, attempts: int = ATTEMPTS) -> list[Loaded]:
+    """Load them in one transaction, or a preview in one savepoint; where the database refuses that, find the one that
+    it refuses."""
     try:
-        with transaction.atomic(durable=True):
-            return _load(ledgers)
+        with transaction.atomic(durable=not way.is_preview):
+            outcomes = _load(ledgers, way.follower)
+            if way.is_preview:
+                connection.check_constraints()  # which else are looked at when a transaction commits
+            if way.follower:
+                way.follower.loaded(outcomes, _changes())
+            return outcomes
     except (DataError, IntegrityError, OperationalError) as error:
         state = getattr(error.__cause__, "sqlstate", None)
         if state in STARTS_AGAIN and attempts > 1:
-            return _load_or_halve(ledgers, attempts - 1)
+            return _load_or_halve(ledgers, way, attempts - 1)
         if isinstance(error, OperationalError) and state != LOCK_NOT_AVAILABLE:
             raise
         if len(ledgers) > 1:
             half = len(ledgers) // 2
-            return _load_or_halve(ledgers[:half]) + _load_or_halve(ledgers[half:])
+            return _load_or_halve(ledgers[:half], way) + _load_or_halve(ledgers[half:], way)
         if state == LOCK_NOT_AVAILABLE:
             reason = "somebody else holds it, or a bill of entry on it, in a transaction that does not end; try again"
         else:
             reason = f"the database refuses it: {error}"
-        return [Loaded(ledgers[0], Status.REFUSED, (*ledgers[0].notes, reason))]
+        refused = [Loaded(ledgers[0], Status.REFUSED, (*ledgers[0].notes, reason))]
+        if way.follower:
+            way.follower.loaded(refused, {})
+        return refused
 
 
-def _load(ledgers: list[Ledger]) -> list[Loaded]:
+def _load(ledgers: list[Ledger], follower: Follower | None) -> list[Loaded]:
     """Load them in the transaction that is open."""
     _begin()
     notes = {ledger.license_number: list(ledger.notes) for ledger in ledgers}
@@ -176,6 +248,10 @@ def _load(ledgers: list[Ledger]) -> list[Loaded]:
             seen[step] = {number for number, _ in told}
             for number, note in told:
                 notes[number] += [note] if note else []
+            if follower:
+                if step == OLDER:
+                    cursor.execute(load_sql("icegate_remember"))
+                follower.stepped(len(ledgers))
         cursor.execute("SELECT license_id FROM incoming_license")
         license_ids = {license_id for (license_id,) in cursor.fetchall()}
     changed = set().union(*(seen[step] for step in STEPS if step not in (OLDER, *CHECKS)))
@@ -190,6 +266,21 @@ def _load(ledgers: list[Ledger]) -> list[Loaded]:
         return Status.UPDATED if number in changed else Status.UNCHANGED
 
     return [Loaded(ledger, status(ledger.license_number), tuple(notes[ledger.license_number])) for ledger in ledgers]
+
+
+def _changes() -> Changes:
+    """What this transaction has written of the incoming licenses."""
+    found: dict[str, list[Change]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(load_sql("icegate_changes"))
+        for number, kind, serial_number, bill, before, now in cursor:
+            was: dict[str, str | None] = json.loads(before) if before else {}
+            fields = {name: (was.get(name), value) for name, value in json.loads(now).items() if was.get(name) != value}
+            what = "changed" if was else "new"
+            if was and "disputed_since" in fields:
+                what = "disputed" if was["disputed_since"] is None else "found again"
+            found[number].append(Change(kind, what, serial_number, bill, fields))
+    return found
 
 
 def _begin() -> None:

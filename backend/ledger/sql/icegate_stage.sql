@@ -1,4 +1,5 @@
--- Where the ledgers of one transaction are put, before anything of ours is touched.
+-- Where the ledgers of one transaction are put, before anything of ours is touched. A preview has several loads in one.
+DROP TABLE IF EXISTS pg_temp.incoming_license, pg_temp.incoming_credit, pg_temp.incoming_debit, pg_temp.facts_before;
 CREATE TEMPORARY TABLE incoming_license (
     license_number text PRIMARY KEY,
     license_date date NOT NULL,

@@ -42,8 +42,7 @@ class Command(BaseCommand):
                 for problem in parsed.problems:
                     self.stderr.write(str(problem))
                 is_incomplete |= bool(parsed.problems)
-                unreadable = {(p.license_number, p.license_line) for p in parsed.problems}
-                counts["not readable"] += len(unreadable - {("", None)})  # those are of no license
+                counts["not readable"] += parsed.unreadable
                 task = bar.add_task(name, total=len(parsed.ledgers))
                 try:
                     outcomes = load(
