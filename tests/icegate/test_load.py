@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ledger.icegate.load import Loaded, Status, load
+from ledger.icegate.load import Loaded, Status, _load, load
 from ledger.icegate.parse import parse_bytes, parse_file
 from ledger.models import BillOfEntry, BillOfEntryLine, LicenseBalance
 from license.models import Company, ExportItem, ImportItem, Port, SionNorm
@@ -440,6 +440,17 @@ def test_one_who_was_first_with_the_same_bill_is_no_refusal() -> None:
         other.execute("COMMIT")
         the(loading.result(), Status.CREATED)
     assert BillOfEntry.objects.count() == 1
+
+
+def test_a_large_ledger_is_not_read_anew_for_each_of_its_debits() -> None:
+    """Or the time for a load would grow with the square of its lines."""
+    bills = tuple(replace(BILL, number=f"{4711 + n}", cif_fc=Decimal(1)) for n in range(200))
+    ledgers = list(parse_bytes("ledger", text_file([replace(LICENSE, bills=bills)])).ledgers)
+    for quantity in (10, 11):
+        ledger = replace(ledgers[0], debits=tuple(replace(d, quantity=Decimal(quantity)) for d in ledgers[0].debits))
+        with transaction.atomic():
+            the(_load([ledger], None), Status.CREATED if quantity == 10 else Status.UPDATED)
+            assert one("SELECT seq_scan FROM pg_stat_xact_all_tables WHERE relname = 'incoming_debit'") < 40
 
 
 def in_a_thread(work: Callable[[], list[Loaded]]) -> list[Loaded]:

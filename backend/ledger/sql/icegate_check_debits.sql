@@ -11,25 +11,28 @@ WITH ours AS (
     LEFT JOIN incoming_debit AS debit
         ON debit.bill_of_entry_id = line.bill_of_entry_id AND debit.import_item_id = line.import_item_id
     WHERE bill.date IS NULL OR bill.date <= incoming.as_of
+), our_sums AS (
+    SELECT
+        license_number, as_of, sum(cif_fc) AS cif_fc,
+        string_agg(
+            format('item %%s, bill of entry %%s over %%s', serial_number, number, cif_fc), '; '
+            ORDER BY serial_number, number
+        ) FILTER (WHERE is_ours_alone) AS ours_alone
+    FROM ours
+    GROUP BY license_number, as_of
+), their_sums AS (
+    SELECT incoming.license_number, coalesce(sum(debit.cif_fc), 0) AS cif_fc
+    FROM incoming_license AS incoming
+    LEFT JOIN incoming_debit AS debit
+        ON debit.license_number = incoming.license_number AND debit.date <= incoming.as_of
+    GROUP BY incoming.license_number
 )
 SELECT
-    ours.license_number,
+    license_number,
     format(
         'our debits up to %%s come to %%s, those of the ledger to %%s; not in the ledger: %%s',
-        to_char(ours.as_of, 'DD/MM/YYYY'), sum(ours.cif_fc), theirs.cif_fc,
-        coalesce(
-            string_agg(
-                format('item %%s, bill of entry %%s over %%s', ours.serial_number, ours.number, ours.cif_fc), '; '
-                ORDER BY ours.serial_number, ours.number
-            ) FILTER (WHERE ours.is_ours_alone),
-            'none'
-        )
+        to_char(as_of, 'DD/MM/YYYY'), our_sums.cif_fc, their_sums.cif_fc, coalesce(ours_alone, 'none')
     ) AS note
-FROM ours
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(debit.cif_fc), 0) AS cif_fc
-    FROM incoming_debit AS debit
-    WHERE debit.license_number = ours.license_number AND debit.date <= ours.as_of
-) AS theirs
-GROUP BY ours.license_number, ours.as_of, theirs.cif_fc
-HAVING abs(sum(ours.cif_fc) - theirs.cif_fc) > 1.00
+FROM our_sums
+JOIN their_sums USING (license_number)
+WHERE abs(our_sums.cif_fc - their_sums.cif_fc) > 1.00

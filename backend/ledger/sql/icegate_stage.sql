@@ -25,7 +25,7 @@ CREATE TEMPORARY TABLE incoming_credit (
     cif_inr numeric NOT NULL
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE incoming_debit (
-    position integer NOT NULL, -- of the debit among all that are loaded at once
+    position integer PRIMARY KEY, -- of the debit among all that are loaded at once
     license_number text NOT NULL,
     serial_number integer NOT NULL,
     number text NOT NULL,
