@@ -359,4 +359,86 @@ class Quarantine(models.Model):
         return f"license {self.license_id}: {self.error}"
 
 
+class UploadState(models.TextChoices):
+    """How an upload stands. `PREVIEW` and `LOAD` are a worker's, `PREVIEWED` is somebody's to decide."""
+
+    PREVIEW = "preview", "to be read"
+    PREVIEWED = "previewed", "to be confirmed"
+    LOAD = "load", "to be loaded"
+    LOADED = "loaded", "loaded"
+    REJECTED = "rejected", "rejected"
+    FAILED = "failed", "failed"
+
+
+class Upload(models.Model):
+    """Ledgers of customs that somebody has uploaded: previewed, then loaded or not (ledger/uploads.py)."""
+
+    form = models.UUIDField(unique=True, help_text="Of the page from which it came: sent twice, it is one upload.")
+    uploaded_by = models.CharField(max_length=150, help_text="User name.")
+    uploaded_at = models.DateTimeField(db_default=Now())
+    state = text(10, UploadState.PREVIEW.value, choices=UploadState.choices)
+    is_forced = models.BooleanField(
+        default=False, db_default=False, help_text="Licenses too whose debits do not fit customs' own balance."
+    )
+    ledger_date = models.DateField(null=True, help_text="The day of print of the files that do not say it.")
+    decided_by = text(150, help_text="Who confirmed or rejected it; empty: nobody.")
+    asked_at = models.DateTimeField(db_default=Now(), help_text="When a worker was last wanted for it.")
+    lease = models.UUIDField(null=True, help_text="Whose it is that is at it, or that made the preview.")
+    leased_until = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    percent_done = models.PositiveSmallIntegerField(default=0, db_default=0)
+    finished_at = models.DateTimeField(null=True)
+    error = models.TextField(default="", db_default="", help_text="Why the last attempt, or all of it, failed.")
+
+    class Meta:
+        default_permissions = ("view", "add")
+        indexes = [models.Index(fields=["id"], condition=Q(state__in=("preview", "load")), name="ledger_upload_open")]
+        constraints = [one_of("state", UploadState.values), dated("ledger_date")]
+
+    def __str__(self) -> str:
+        return f"upload {self.pk}"
+
+
+class UploadFile(models.Model):
+    """One file of an upload."""
+
+    upload = models.ForeignKey(Upload, models.CASCADE, related_name="files")
+    name = models.CharField(max_length=255, help_text="As whoever uploaded it called it.")
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    content = models.BinaryField(null=True, help_text="Null: deleted, some days after the upload.")
+    unreadable = models.PositiveIntegerField(default=0, db_default=0, help_text="How many licenses have a problem.")
+    problem_count = models.PositiveIntegerField(default=0, db_default=0)
+    problems = models.JSONField(
+        default=list, db_default=Value([], models.JSONField()), help_text="The first ones: where, and what to do."
+    )
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UploadedLicense(models.Model):
+    """What a file would do to a license, or has done. What it has done is written in the transaction that does it."""
+
+    file = models.ForeignKey(UploadFile, models.CASCADE, related_name="licenses", db_index=False)
+    is_loaded = models.BooleanField(help_text="False: as previewed.")
+    license_number = models.CharField(max_length=20)
+    line = models.PositiveIntegerField(help_text="Where it begins in the file.")
+    status = models.CharField(max_length=10, help_text="created, updated, unchanged, older, refused.")
+    notes = models.JSONField(help_text="Sentences for people.")
+    counts = models.JSONField(help_text="How many changes of each kind: debit new, debit disputed …")
+    changes = models.JSONField(help_text="Each: what it is, and what its fields were and are, as text.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["file", "is_loaded", "license_number"], name="ledger_uploadedlicense_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.license_number}: {self.status}"
+
+
 import ledger.capture  # noqa: E402, F401  declares its triggers, on proxies of the models above

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from ledger import engine
+from ledger import engine, uploads
 from ledger.keys import Keys
 
 
@@ -16,3 +16,16 @@ def recompute(keys: dict[str, list[int]] | None = None) -> None:
 def sweep() -> None:
     """Find what no hint announced, and try licenses again whose quarantine is over."""
     engine.sweep()
+
+
+@shared_task(name="ledger.tasks.work_off_upload", ignore_result=True)
+def work_off_upload(upload_id: int) -> None:
+    """Preview or load what somebody has uploaded."""
+    uploads.work_off(upload_id)
+
+
+@shared_task(name="ledger.tasks.check_uploads", ignore_result=True)
+def check_uploads() -> None:
+    """Find uploads that no message announced, or whose worker died."""
+    for upload_id in uploads.left():
+        uploads.work_off(upload_id)

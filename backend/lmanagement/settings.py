@@ -183,6 +183,12 @@ SECURE_HSTS_SECONDS = 30 * 24 * 60 * 60 if IS_HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a license has some hundred items, each of ten fields
+DATA_UPLOAD_MAX_NUMBER_FILES = 1_000  # more than may be uploaded: who sends too many is told so by the page
+FILE_UPLOAD_HANDLERS = [
+    "desk.upload_limit.UploadLimit",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 # What `check --deploy` says of these is not ours to decide: whether a whole domain is https only (W005, W021), and
 # whether http is answered at all (W008), which is the proxy's.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
@@ -230,11 +236,13 @@ except (KeyError, ValueError):  # there is none of that name, or it is no name
     raise ImproperlyConfigured(f"CELERY_TIMEZONE must be a timezone like UTC: {CELERY_TIMEZONE!r}") from None
 CELERY_ENABLE_UTC = _flag("CELERY_ENABLE_UTC", default=True)
 
-# A recompute must never wait behind the night: queues of their own, asked in this order.
+# A recompute must never wait behind the night or an upload: queues of their own, asked in this order.
 CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile")]
 CELERY_TASK_DEFAULT_QUEUE = "recompute"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
-CELERY_TASK_ROUTES = {"license.tasks.*": {"queue": "reconcile"}, "reconcile.tasks.*": {"queue": "reconcile"}}
+CELERY_TASK_ROUTES = {
+    tasks: {"queue": "reconcile"} for tasks in ("license.tasks.*", "reconcile.tasks.*", "ledger.tasks.*upload*")
+}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "priority",
     # a hanging broker is given up after two seconds, not after forty
@@ -258,6 +266,7 @@ CELERY_DB_REUSE_MAX = 10_000  # else Celery would close the connection after eac
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is decided in PostgreSQL, not in a file
 SWEEP_SECONDS = _seconds("SWEEP_SECONDS", default=5.0)
 OWED_NIGHT_SECONDS = _seconds("OWED_NIGHT_SECONDS", default=300.0)
+LEFT_UPLOAD_SECONDS = 30.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "ledger.tasks.sweep",
@@ -276,5 +285,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "reconcile.tasks.check_night",
         "schedule": OWED_NIGHT_SECONDS,
         "options": {"expires": OWED_NIGHT_SECONDS},
+    },
+    # an upload that no message announced, or whose worker died, is taken
+    "left uploads": {
+        "task": "ledger.tasks.check_uploads",
+        "schedule": LEFT_UPLOAD_SECONDS,
+        "options": {"expires": LEFT_UPLOAD_SECONDS},
     },
 }

@@ -5,18 +5,19 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ledger import history
+from ledger import history, uploads
 from reconcile.models import Drift, Finding
 from reconcile.sql import queries
 
 
 def delete_what_is_old() -> None:
-    """Delete history and drift older than HISTORY_DAYS, and findings and chunks of runs older than REPORT_DAYS. Runs
-    with their counts stay, and so does what every balance was HISTORY_DAYS ago. Must not be called inside a
-    transaction."""
+    """Delete history, drift and uploads older than HISTORY_DAYS, findings and chunks of runs older than REPORT_DAYS,
+    and the files of uploads after some days. Runs with their counts stay, and so does what every balance was
+    HISTORY_DAYS ago. Must not be called inside a transaction."""
     now = timezone.now()
     history.prune(now - timedelta(days=settings.HISTORY_DAYS))
     Drift.objects.filter(run__finished_at__lt=now - timedelta(days=settings.HISTORY_DAYS)).delete()
     before = now - timedelta(days=settings.REPORT_DAYS)
     Finding.objects.filter(run__finished_at__lt=before).delete()
     queries.execute("delete_old_chunks", before=before)
+    uploads.delete_what_is_old(now, timedelta(days=settings.HISTORY_DAYS))
