@@ -1,6 +1,6 @@
 """What every list of the desk does alike: it is searched, sorted and shown page by page, as its address says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -29,7 +29,7 @@ def norms() -> dict[str, int]:
     return dict(SionNorm.objects.order_by(Length("code"), "code").values_list("code", "pk"))
 
 
-def paged(request: HttpRequest, found: QuerySet[Any]) -> dict[str, Any]:
+def paged(request: HttpRequest, found: QuerySet[Any] | Sequence[Any]) -> dict[str, Any]:
     """The page that the address asks for, or the nearest: `page`, and for `desk/pages.html` the numbers of `pages`."""
     paginator = Paginator(found, PAGE_SIZE)
     page = paginator.get_page(request.GET.get("page"))

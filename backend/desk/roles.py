@@ -11,20 +11,22 @@ FACTS = (
 BALANCES = ("ledger.licensebalance", "ledger.importitembalance")
 EVIDENCE = (
     "ledger.balancehistory", "ledger.quarantine", "ledger.overdraw", "reconcile.reconciliationrun", "reconcile.drift",
-    "reconcile.finding",
+    "reconcile.finding", "ledger.upload",
 )  # fmt: skip
 """What tells whether a balance can be relied on, and how it came about."""
 RUN = "reconcile.reconciliationrun"
 """To add one is to ask for it; the engine does the rest."""
+UPLOAD = "ledger.upload"
+"""Who may add one may confirm and reject all of them; the loader does the rest."""
 PEOPLE = ("auth.user", "auth.group")
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "viewer": {"view": (*FACTS, *BALANCES)},
-    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": (*FACTS, RUN), "change": FACTS},
+    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": (*FACTS, RUN, UPLOAD), "change": FACTS},
     "auditor": {"view": (*FACTS, *BALANCES, *EVIDENCE)},
     "administrator": {
         "view": (*FACTS, *BALANCES, *EVIDENCE, *PEOPLE),
-        "add": (*FACTS, RUN, *PEOPLE),
+        "add": (*FACTS, RUN, UPLOAD, *PEOPLE),
         "change": (*FACTS, *PEOPLE),
         "delete": (*FACTS, *PEOPLE),
         "overdraw": ("ledger.allotment",),

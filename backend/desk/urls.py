@@ -4,7 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from desk import allot, allotment_pdf, documents, files, find, forecast, give_up, items, night, views
+from desk import allot, allotment_pdf, documents, files, find, forecast, give_up, items, ledgers, night, views
 from desk.entry import site
 
 
@@ -38,6 +38,9 @@ urlpatterns = [
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
     path("allotments/<int:pk>/give-up/", give_up.give_up, name="give_up"),
     path("allotments/<int:pk>/sheet.pdf", allotment_pdf.sheet, name="allotment_pdf"),
+    path("ledgers/", ledgers.ledgers, name="ledgers"),
+    path("ledgers/<int:pk>/", ledgers.upload, name="upload"),
+    path("ledgers/<int:pk>/licenses/<int:license_pk>/", ledgers.uploaded_license, name="uploaded_license"),
     path("reconciliation/", night.runs, name="runs"),
     path("reconciliation/run-now/", night.run_now, name="run_now"),
     path("reconciliation/<int:pk>/", night.run, name="run"),

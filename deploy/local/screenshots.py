@@ -23,7 +23,9 @@ from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
 import samples  # noqa: E402
+from ledger import uploads  # noqa: E402
 from ledger.engine import drain  # noqa: E402
+from ledger.models import Upload  # noqa: E402
 from license.tasks import sync_all_licenses  # noqa: E402
 from reconcile import freshness  # noqa: E402
 from run import wait_for  # noqa: E402
@@ -60,6 +62,21 @@ def overdraw(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
 
 
+def upload_ledgers(page: Page) -> None:
+    """Upload a newer ledger of a license, with a new one and a faulty one, and wait for the preview."""
+    newer = (
+        (samples.FOLDER / "dfia-2025.csv").read_bytes().replace(b"432.581", b"423.581").replace(b"8945026", b"8945027")
+    )
+    broken = (samples.FOLDER / "broken.csv").read_bytes()
+    page.get_by_label("Choose files, or drop them here").set_input_files([
+        {"name": name, "mimeType": "text/csv", "buffer": content}
+        for name, content in (("dfia-2026.csv", newer), ("from-kochi.csv", broken))
+    ])  # fmt: skip
+    page.get_by_role("button", name="Preview").click()
+    uploads.work_off(Upload.objects.latest("pk").pk)
+    expect(page.get_by_text("Nothing is written yet.")).to_be_visible()
+
+
 def show_the_chart(page: Page) -> None:
     page.get_by_role("heading", name="Balance over time").evaluate("heading => heading.scrollIntoView()")
 
@@ -73,6 +90,7 @@ SHOTS = [
     Shot("entry-overdraw", "/entry/ledger/billofentry/add/", prepare=overdraw),
     Shot("find", "/find/?norm=E5&quantity=5,000&price=2.5"),
     Shot("allot", "/allot/?item=palm&quantity=5,000&price=2.5"),
+    Shot("ledgers", "/ledgers/", prepare=upload_ledgers),
     Shot("items", "/items/?norm=E5"),
     Shot("allotments", "/allotments/"),
     Shot("reconciliation", "/reconciliation/1/"),

@@ -2,16 +2,19 @@
 
 from io import BytesIO
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
+from ledger import uploads
 from ledger.engine import drain
-from ledger.models import Allotment, BillOfEntry, BillOfEntryLine
+from ledger.models import Allotment, BillOfEntry, BillOfEntryLine, Upload, UploadedLicense
 from license.models import Company, ExportItem, ImportItem, License
 from reconcile import night
 from reconcile.models import ReconciliationRun, RunTrigger
@@ -31,6 +34,7 @@ BROKEN_NUMBERS = """[...document.querySelectorAll("td.number, .tiles b")].flatMa
     }
     return broken;
 })"""
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 PAGES = {
     "home": lambda: "/",
@@ -48,6 +52,10 @@ PAGES = {
     "allotments": lambda: "/allotments/?state=open",
     "forecast": lambda: "/forecast/",
     "an allotment to give up": lambda: f"/allotments/{Allotment.objects.first().pk}/give-up/",
+    "ledgers": lambda: "/ledgers/",
+    "upload": lambda: f"/ledgers/{an_upload().pk}/",
+    "uploaded license": lambda: f"/ledgers/{an_upload().pk}/licenses/{UploadedLicense.objects.last().pk}/",
+    "an upload under way": lambda: f"/ledgers/{an_upload(previewed=False).pk}/",
     "runs": lambda: "/reconciliation/",
     "run": lambda: f"/reconciliation/{a_run().pk}/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",
@@ -77,6 +85,15 @@ def a_run() -> ReconciliationRun:
     run = night.start(RunTrigger.MANUAL)
     night.work(run)
     return run
+
+
+def an_upload(*, previewed: bool = True) -> Upload:
+    """With errors, and a license that is refused."""
+    files = [SimpleUploadedFile(name, (SAMPLES / name).read_bytes()) for name in ("broken.csv", "dfia-2025.csv")]
+    upload = uploads.receive(files, by="operator", form=uuid4())
+    if previewed:
+        uploads.work_off(upload.pk)
+    return upload
 
 
 def log_in_as(page: Page, name: str, password: str) -> None:

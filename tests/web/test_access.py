@@ -24,6 +24,7 @@ from ledger.engine import drain
 from license.clock import business_date
 from license.models import License, Port
 from reconcile.models import ReconciliationRun
+from tests.conftest import sql
 from tests.web.conftest import Kind, LogIn, make, read
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -52,6 +53,9 @@ PAGES = {
     "items_xlsx": MEMBERS | dict.fromkeys(EVERYBODY[1:], UNSAID),  # of which norm
     "forecast": MEMBERS,
     "give_up": MEMBERS | {"viewer": REFUSED, "auditor": REFUSED},
+    "ledgers": WATCHERS,
+    "upload": WATCHERS,
+    "uploaded_license": WATCHERS,
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
@@ -68,6 +72,8 @@ ADDRESSES = {
     **{name: [1] for name in ("bill_of_entry", "allotment", "allotment_pdf", "give_up", "run", "drift")},
     "findings": [1, "overdrawn"],
     "report_file": [1, "csv"],
+    "upload": [1],
+    "uploaded_license": [1, 1],
 }
 PASSWORD = "a long one for 2026"  # noqa: S105
 
@@ -76,6 +82,10 @@ PASSWORD = "a long one for 2026"  # noqa: S105
 def license() -> License:
     license = make("0310000001", Kind("active"), Port.objects.create(code="INNSA1"))
     drain()
+    sql("INSERT INTO ledger_upload (form, uploaded_by, state) VALUES (gen_random_uuid(), 'meera', 'previewed')")
+    sql("INSERT INTO ledger_uploadfile (upload_id, name, size) VALUES (1, 'ledger.csv', 1)")
+    sql("INSERT INTO ledger_uploadedlicense (file_id, is_loaded, license_number, line, status, notes, counts, changes) "
+        "VALUES (1, false, '0310000001', 1, 'unchanged', '[]', '{}', '[]')")  # fmt: skip
     begun = timezone.now() - timedelta(minutes=1)
     ReconciliationRun.objects.create(
         business_date=business_date(), status="complete", started_at=begun, finished_at=timezone.now()
