@@ -694,7 +694,7 @@ def test_a_form_from_elsewhere_does_nothing(operator: Client) -> None:
 def test_groups_of_an_older_version_may_upload_too(database: None) -> None:
     for group in Group.objects.all():
         group.permissions.remove(*group.permissions.filter(content_type__model="upload"))
-    import_module("desk.migrations.0020_uploads").grant(apps, connection.schema_editor())
+    import_module("desk.migrations.0007_uploads").grant(apps, connection.schema_editor())
     assert {
         group.name: sorted(group.permissions.filter(content_type__model="upload").values_list("codename", flat=True))
         for group in Group.objects.all()

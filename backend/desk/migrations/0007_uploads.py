@@ -22,5 +22,5 @@ def grant(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("desk", "0006_run_request"), ("ledger", "0020_uploads")]
+    dependencies = [("desk", "0006_run_request"), ("ledger", "0009_uploads")]
     operations = [migrations.RunPython(grant, migrations.RunPython.noop)]
