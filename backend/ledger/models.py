@@ -71,6 +71,9 @@ class BillOfEntryLine(models.Model):
     disputed_since = models.DateField(
         null=True, blank=True, help_text="Date of the customs ledger that first did not show this line any more."
     )
+    entered_at = models.DateTimeField(
+        null=True, db_default=Now(), editable=False, help_text="Empty: before this was kept."
+    )
 
     class Meta:
         indexes = [
@@ -79,7 +82,13 @@ class BillOfEntryLine(models.Model):
                 fields=["import_item"],
                 include=["transaction_type", "quantity", "cif_fc"],
                 name="ledger_boeline_covering",
-            )
+            ),
+            # what the newest ledger of customs does not confirm (sql/unconfirmed_debits.sql)
+            models.Index(
+                fields=["import_item"],
+                condition=Q(source=Source.MANUAL) | Q(disputed_since__isnull=False),
+                name="ledger_boeline_unconfirmed",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -191,6 +200,64 @@ class Overdraw(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class CustomsBalance(models.Model):
+    """What the newest ledger that we hold of a license says customs has left: a third witness beside facts and
+    balances. Written by the loader, with the ledger."""
+
+    license = models.OneToOneField(
+        License, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="customs_balance"
+    )
+    as_of = models.DateField(help_text="The ledger is of this day or later.")
+    cif_fc = models.DecimalField(max_digits=15, decimal_places=2, help_text="CIF-FC: what customs lets be imported.")
+    debited_cif_fc = models.DecimalField(max_digits=15, decimal_places=2, help_text="The sum of its debits.")
+    balance_cif_fc = models.DecimalField(
+        max_digits=15, decimal_places=2, null=True, help_text="Bal.CIF-FC; empty: the ledger has no such line."
+    )
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.balance_cif_fc} left on {self.as_of}"
+
+
+class MismatchKind(models.TextChoices):
+    """How customs' ledgers and ours can differ (ledger.customs)."""
+
+    UNCONVERTED = "unconverted", "Allotments that a debit has probably used up"
+    DISPUTED = "disputed", "Debits that customs’ ledger does not show"
+    TWIN = "twin", "Bills of entry that are probably one"
+    IMBALANCE = "imbalance", "Balances that differ from customs’ own"
+
+
+class Settlement(models.Model):
+    """Somebody has settled a mismatch of customs' ledger and ours. Written with what that changes, and never changed.
+
+    One that changes no fact (`is_kept`) keeps the mismatch from being shown: as long as its figures are the same, and,
+    with a `ledger_as_of`, until the license has a newer ledger than that.
+    """
+
+    kind = text(20, choices=MismatchKind.choices)
+    license = models.ForeignKey(License, models.DO_NOTHING, db_constraint=False, related_name="settlements")
+    subject_id = models.BigIntegerField(help_text="Of the allotment, line, bill or license, by kind.")
+    other_id = models.BigIntegerField(null=True, help_text="The bill that it is not used by, or not one with.")
+    is_kept = models.BooleanField(help_text="Nothing was changed: it is as it should be.")
+    figures = text(100, help_text="What was seen; others are a mismatch anew.")
+    ledger_as_of = models.DateField(null=True, help_text="Only until there is a newer ledger than this.")
+    sentence = models.TextField(help_text="What it was, and what was done.")
+    reason = text(255, help_text="Of whoever settled it.")
+    settled_by = models.CharField(max_length=150, help_text="User name.")
+    settled_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ("view", "add")
+        indexes = [models.Index(fields=["kind", "subject_id"], name="ledger_settlement_subject")]
+        constraints = [one_of("kind", MismatchKind.values)]
 
     def __str__(self) -> str:
         return self.sentence

@@ -74,7 +74,7 @@ def before(license_ids: Iterable[int]) -> Positions:
     """Of these licenses, which until this transaction ends nobody else draws on who asks here. Must come before the
     writes, in a transaction."""
     ids = list(license_ids)
-    _take_turns(ids)
+    take_turns(ids)
     return positions(ids)
 
 
@@ -83,11 +83,12 @@ def after() -> Positions:
     them who asks here."""
     changes = LicenseChange.objects.filter(transaction_id=CurrentTransactionId()).values_list("pk", flat=True)
     ids = sorted({license_id for _, license_id in queries.rows("resolve_changes", change_ids=list(changes))})
-    _take_turns(ids)
+    take_turns(ids)
     return positions(ids)  # a younger snapshot than the lock
 
 
-def _take_turns(license_ids: list[int]) -> None:
+def take_turns(license_ids: list[int]) -> None:
+    """Wait until nobody else who asks here is at these licenses; nobody is from here until the transaction ends."""
     queries.rows("lock_drawing", license_ids=license_ids)
 
 

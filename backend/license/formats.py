@@ -15,6 +15,11 @@ def indian(number: Decimal, places: int = 2) -> str:
     return ("-" if number < 0 else "") + ",".join(groups) + point + fraction
 
 
+def money(currency: str, amount: Decimal) -> str:
+    """An amount with its currency: USD 1,11,302.61."""
+    return f"{currency} {indian(amount)}".lstrip()
+
+
 def quantity(number: Decimal) -> str:
     """1,000.5: without the zeros at the end."""
     return indian(number, 3).rstrip("0").rstrip(".")

@@ -11,8 +11,9 @@ from decimal import Decimal
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
+from ledger import customs
 from license.clock import INDIA
-from license.formats import day, indian
+from license.formats import day, indian, money
 from license.models import License
 from reconcile.audit import Cause
 from reconcile.models import Drift, Finding, FindingKind, ReconciliationRun, RunStatus, RunTrigger
@@ -31,6 +32,7 @@ SOONEST_FIRST = (F("expiry_date").asc(nulls_last=True), *ORDER)
 ORDERS = {
     FindingKind.OVERDRAWN: WORST_FIRST,
     FindingKind.RESTRICTION_OVERUSED: WORST_FIRST,
+    FindingKind.UNCONVERTED: WORST_FIRST,
     FindingKind.EXPIRING: SOONEST_FIRST,
     FindingKind.NORM_UNKNOWN: SOONEST_FIRST,
 }
@@ -123,6 +125,8 @@ def find(run: ReconciliationRun) -> None:
         last_business_date=since.business_date if since else run.business_date - timedelta(days=1),
         soon_days=SOON_DAYS[-1],
         license_ids=queries.column("overdrawn_items"),
+        of_licenses=None,
+        kind=None,
     )
 
 
@@ -253,11 +257,6 @@ def span(run: ReconciliationRun) -> str:
     return f"{began:{clock}} to {ended:{clock}} IST"
 
 
-def money(currency: str, amount: Decimal) -> str:
-    """An amount with its currency: USD 1,11,302.61."""
-    return f"{currency} {indian(amount)}".lstrip()
-
-
 def words(finding: Finding, business_date: date) -> str:
     """What a finding says beyond its license and item, in words."""
     stale = finding.details.get("stale")
@@ -291,12 +290,9 @@ def _quarantined(finding: Finding, _: date) -> str:
     )
 
 
-def _disputed(finding: Finding, _: date) -> str:
-    details = finding.details
-    of = f" of {_day(details['date'])}" if details["date"] else ""
-    port = f", {details['port']}" if details["port"] else ""
-    since = _day(details["disputed_since"])
-    return f"BE {details['bill_of_entry']}{of}{port}: {_what(finding)}; not in the ledger since {since}"
+def _mismatch(finding: Finding, _: date) -> str:
+    amount = finding.amount or Decimal(0)
+    return customs.words(finding.kind, finding.currency, amount, finding.quantity, finding.details)
 
 
 def _released(finding: Finding, _: date) -> str:
@@ -334,7 +330,10 @@ _WORDS = {
     FindingKind.OVERDRAWN: _overdrawn,
     FindingKind.RESTRICTION_OVERUSED: _restriction,
     FindingKind.QUARANTINED: _quarantined,
-    FindingKind.DISPUTED: _disputed,
+    FindingKind.UNCONVERTED: _mismatch,
+    FindingKind.DISPUTED: _mismatch,
+    FindingKind.TWIN: _mismatch,
+    FindingKind.IMBALANCE: _mismatch,
     FindingKind.RELEASED: _released,
     FindingKind.GIVEN_UP: _given_up,
     FindingKind.EXPIRED: _expired,

@@ -53,6 +53,7 @@ STEPS = (
     "icegate_update_lines",
     "icegate_create_lines",
     "icegate_dispute_lines",
+    "icegate_customs_balances",
     "icegate_check_debits",
 )
 OLDER = "icegate_pass_over_older"
@@ -300,7 +301,8 @@ def _stage(ledgers: list[Ledger]) -> None:
         rows["incoming_license"].append((
             number, ledger.license_date, ledger.registration_number, ledger.registration_date, ledger.iec,
             ledger.scheme_code, ledger.notification_number, ledger.currency, ledger.port_code, ledger.cif_fc,
-            ledger.cif_inr, ledger.quantity, ledger.printed_on, ledger.printed_on or ledger.newest_mention,
+            ledger.cif_inr, ledger.quantity, ledger.balance_cif_fc, ledger.printed_on,
+            ledger.printed_on or ledger.newest_mention,
         ))  # fmt: skip
         rows["incoming_credit"] += [(number, c.serial_number, c.quantity, c.cif_fc, c.cif_inr) for c in ledger.credits]
         rows["incoming_debit"] += [
@@ -309,7 +311,7 @@ def _stage(ledgers: list[Ledger]) -> None:
         ]
     columns = {
         "incoming_license": "license_number, license_date, registration_number, registration_date, iec, scheme_code, "
-        "notification_number, currency, port_code, cif_fc, cif_inr, quantity, ledger_date, as_of",
+        "notification_number, currency, port_code, cif_fc, cif_inr, quantity, balance_cif_fc, ledger_date, as_of",
         "incoming_credit": "license_number, serial_number, quantity, cif_fc, cif_inr",
         "incoming_debit": "license_number, serial_number, number, date, port_code, quantity, cif_fc, cif_inr, position",
     }

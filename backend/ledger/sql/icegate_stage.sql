@@ -13,6 +13,7 @@ CREATE TEMPORARY TABLE incoming_license (
     cif_fc numeric NOT NULL,
     cif_inr numeric NOT NULL,
     quantity numeric NOT NULL,
+    balance_cif_fc numeric, -- what customs has left; unknown where the ledger does not say
     ledger_date date, -- the day of the print; unknown where the file does not say
     as_of date NOT NULL, -- the same, or else the newest date that the ledger mentions
     license_id bigint

@@ -1,6 +1,7 @@
 -- Writes down what a run leaves for people to look at: its findings (docs/night.md says what each means). Balances are
 -- those that are stored; where the run cannot vouch for them, the finding says why (`stale`). Which rule made an item
--- overdrawn, and its pool, is what expected.sql says of the licenses of an array.
+-- overdrawn, and its pool, is what expected.sql says of the licenses of an array; where customs' ledgers differ from ours,
+-- what mismatches.sql says.
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
 ), pending AS MATERIALIZED (
@@ -18,6 +19,8 @@ WITH expected AS MATERIALIZED (
         SELECT license_id, 3, 'changes pending' FROM pending
     ) AS reason
     ORDER BY license_id, rank
+), mismatch AS (
+    /* include mismatches.sql */
 ), held AS (
     SELECT
         license.id AS license_id,
@@ -101,20 +104,7 @@ WITH expected AS MATERIALIZED (
             WHERE export.license_id = held.license_id AND export.norm_id IS NOT NULL
         )
     UNION ALL
-    SELECT 'disputed', item.license_id, item.serial_number, line.cif_fc, line.quantity,
-        jsonb_build_object(
-            'bill_of_entry_id', bill.id,
-            'bill_of_entry', bill.number,
-            'date', bill.date,
-            'port', port.code,
-            'disputed_since', line.disputed_since,
-            'unit', item.unit
-        )
-    FROM ledger_billofentryline AS line
-    JOIN license_importitem AS item ON item.id = line.import_item_id
-    JOIN ledger_billofentry AS bill ON bill.id = line.bill_of_entry_id
-    LEFT JOIN license_port AS port ON port.id = bill.port_id
-    WHERE line.disputed_since IS NOT NULL AND line.transaction_type = 'D'
+    SELECT kind, license_id, serial_number, amount, quantity, details FROM mismatch
     UNION ALL
     SELECT 'released without a debit', item.license_id, item.serial_number, line.cif_fc, line.quantity,
         jsonb_build_object(
