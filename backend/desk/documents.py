@@ -24,7 +24,8 @@ MOST_ADDED_UP = 1_000
 """Documents. The lines of more take too long to add up for a page."""
 
 
-def _licenses(typed: str) -> QuerySet[License]:
+def licenses_typed(typed: str) -> QuerySet[License]:
+    """The license of a number as somebody typed it, if there is one."""
     return License.objects.filter(license_number__in=(typed.strip(), as_license_number(typed)))
 
 
@@ -59,7 +60,7 @@ class AllotmentFilter(filters.FilterSet):  # type: ignore[misc]  # it has no typ
         return allotments.filter(found | Q(pk=int(number)) if re.fullmatch("[0-9]{1,18}", number) else found)
 
     def of_license(self, allotments: QuerySet[Allotment], _: str, typed: str) -> QuerySet[Allotment]:
-        lines = AllotmentLine.objects.filter(import_item__license__in=_licenses(typed))
+        lines = AllotmentLine.objects.filter(import_item__license__in=licenses_typed(typed))
         return allotments.filter(pk__in=lines.values("allotment"))
 
     def in_state(self, allotments: QuerySet[Allotment], _: str, state: str) -> QuerySet[Allotment]:
@@ -93,7 +94,7 @@ class BillOfEntryFilter(filters.FilterSet):  # type: ignore[misc]  # it has no t
         )
 
     def of_license(self, bills: QuerySet[BillOfEntry], _: str, typed: str) -> QuerySet[BillOfEntry]:
-        lines = BillOfEntryLine.objects.filter(import_item__license__in=_licenses(typed))
+        lines = BillOfEntryLine.objects.filter(import_item__license__in=licenses_typed(typed))
         return bills.filter(pk__in=lines.values("bill_of_entry"))
 
 

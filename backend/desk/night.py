@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from desk.lists import paged
 from desk.models import RunRequest
 from desk.views import page
+from ledger.models import MismatchKind
 from license.models import License
 from license.tasks import sync_all_licenses
 from reconcile.audit import Cause
@@ -74,6 +75,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
             "span": span(shown),
             "warnings": warnings(report),
             "has_json": size(report) <= MOST_IN_JSON,
+            "mismatch_kinds": MismatchKind.values,
             **trend(report.trend),
         },
     )

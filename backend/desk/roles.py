@@ -11,22 +11,24 @@ FACTS = (
 BALANCES = ("ledger.licensebalance", "ledger.importitembalance")
 EVIDENCE = (
     "ledger.balancehistory", "ledger.quarantine", "ledger.overdraw", "reconcile.reconciliationrun", "reconcile.drift",
-    "reconcile.finding", "ledger.upload",
+    "reconcile.finding", "ledger.upload", "ledger.settlement",
 )  # fmt: skip
 """What tells whether a balance can be relied on, and how it came about."""
 RUN = "reconcile.reconciliationrun"
 """To add one is to ask for it; the engine does the rest."""
 UPLOAD = "ledger.upload"
 """Who may add one may confirm and reject all of them; the loader does the rest."""
+SETTLEMENT = "ledger.settlement"
+"""Who may add one may settle what differs from customs' ledgers; to take out a debit is to delete it."""
 PEOPLE = ("auth.user", "auth.group")
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "viewer": {"view": (*FACTS, *BALANCES)},
-    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": (*FACTS, RUN, UPLOAD), "change": FACTS},
+    "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": (*FACTS, RUN, UPLOAD, SETTLEMENT), "change": FACTS},
     "auditor": {"view": (*FACTS, *BALANCES, *EVIDENCE)},
     "administrator": {
         "view": (*FACTS, *BALANCES, *EVIDENCE, *PEOPLE),
-        "add": (*FACTS, RUN, UPLOAD, *PEOPLE),
+        "add": (*FACTS, RUN, UPLOAD, SETTLEMENT, *PEOPLE),
         "change": (*FACTS, *PEOPLE),
         "delete": (*FACTS, *PEOPLE),
         "overdraw": ("ledger.allotment",),

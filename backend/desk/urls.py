@@ -4,7 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from desk import allot, allotment_pdf, documents, files, find, forecast, give_up, items, ledgers, night, views
+from desk import allot, allotment_pdf, documents, files, find, forecast, give_up, items, ledgers, match, night, views
 from desk.entry import site
 
 
@@ -41,6 +41,9 @@ urlpatterns = [
     path("ledgers/", ledgers.ledgers, name="ledgers"),
     path("ledgers/<int:pk>/", ledgers.upload, name="upload"),
     path("ledgers/<int:pk>/licenses/<int:license_pk>/", ledgers.uploaded_license, name="uploaded_license"),
+    path("match/", match.matches, name="matches"),
+    path("match/settled/", match.settled, name="settled"),
+    path("match/<str:what>/<int:license_pk>/<int:pk>/", match.mismatch, name="mismatch"),
     path("reconciliation/", night.runs, name="runs"),
     path("reconciliation/run-now/", night.run_now, name="run_now"),
     path("reconciliation/<int:pk>/", night.run, name="run"),

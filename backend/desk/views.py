@@ -19,6 +19,7 @@ from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licens
 from desk.lists import PAGE_SIZE, RELEASED
 from desk.standing import MORE, more, standing
 from desk.statement import over_time, statement
+from ledger import customs
 from ledger.explain import explain
 from ledger.models import Allotment, AllotmentType, BillOfEntry, Overdraw
 from ledger.sql import queries as ledger
@@ -126,6 +127,7 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
         raise Http404(f"There is no license {number}.") from None
     entries = statement(explained)
     may_know = request.user.has_perm("ledger.view_overdraw")
+    may_match = request.user.has_perm("ledger.view_settlement")
     return render(
         request,
         "desk/license_live.html" if request.headers.get("HX-Request") else "desk/license.html",
@@ -135,6 +137,8 @@ def license(request: HttpRequest, number: str) -> HttpResponse:
             "statement": entries,
             "over_time": over_time(entries, explained.today),
             "overdraws": Overdraw.objects.filter(license=pk).order_by("-pk") if may_know else (),
+            "bridge": list(customs.bridge_in_words(pk)) if may_match else (),
+            "mismatches": sum(customs.counts([pk]).values()) if may_match else 0,
             "state": state,
             "now": timezone.now(),
             "turns": explained.license.license_expiry_date == explained.today,

@@ -8,7 +8,7 @@ release what is reserved, or take away a debit that counts twice.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import date
@@ -80,8 +80,9 @@ class Mismatch:
         said = (self.kind, self.license_id, self.subject_id, self.other_id, f"{self.amount}", self.details)
         return hashlib.sha256(repr(said).encode()).hexdigest()
 
-    def words(self) -> str:
-        """In a sentence, with the numbers, without the license."""
+    @property
+    def sentence(self) -> str:
+        """With the numbers, without the license and without a full stop."""
         return words(self.kind, self.currency, self.amount, self.quantity, self.details)
 
 
@@ -188,7 +189,7 @@ def keep(mismatch: Mismatch, *, by: Person, reason: str, until_next_ledger: bool
         until = mismatch.ledger_as_of if until_next_ledger else None
         wait = f", until there is a ledger newer than that of {day(until)}" if until else ""
         said = "they are two" if mismatch.kind == MismatchKind.TWIN else "it stays as it is"
-        _record(mismatch, f"{mismatch.words()}: {said}{wait}.", by=by, reason=reason, is_kept=True, ledger_as_of=until)
+        _record(mismatch, f"{mismatch.sentence}: {said}{wait}.", by=by, reason=reason, is_kept=True, ledger_as_of=until)
 
 
 def take_out(mismatch: Mismatch, *, by: Person, reason: str) -> None:
@@ -204,7 +205,7 @@ def take_out(mismatch: Mismatch, *, by: Person, reason: str) -> None:
         line.delete()
         if not bill.lines.exists() and not bill.allotments.exists():
             bill.delete()
-        _record(mismatch, f"{mismatch.words()}: taken out.", by=by, reason=reason)
+        _record(mismatch, f"{mismatch.sentence}: taken out.", by=by, reason=reason)
 
 
 def merge(mismatch: Mismatch, *, by: Person, reason: str = "") -> None:
@@ -231,7 +232,7 @@ def merge(mismatch: Mismatch, *, by: Person, reason: str = "") -> None:
                 if getattr(theirs, name) is None:
                     setattr(theirs, name, getattr(ours, name))
             theirs.save()
-        _record(mismatch, f"{mismatch.words()}: made one.", by=by, reason=reason)
+        _record(mismatch, f"{mismatch.sentence}: made one.", by=by, reason=reason)
 
 
 def _must_be_as_seen(mismatch: Mismatch) -> None:
@@ -322,6 +323,27 @@ def bill_in_words(number: str, when: str | None, port: str | None) -> str:
     """BE 4711 of 05 Nov 2026, INNSA1: as much of it as is known."""
     of = f" of {_day(when)}" if when else ""
     return f"BE {number}{of}" + (f", {port}" if port else "")
+
+
+def bridge_in_words(license_id: int) -> Iterator[tuple[str, Decimal]]:
+    """From customs' balance of a license to ours, part by part, without those that are nothing; none without a
+    ledger."""
+    found = bridge(license_id)
+    if found is None:
+        return
+    reckoned = ", reckoned from its debits" if found.is_reckoned else ""
+    yield f"Customs’ balance, by its ledger of {day(found.as_of)}{reckoned}", found.customs_balance_cif
+    for said, part in (
+        ("That ledger’s own debits do not come to its balance", found.totals),
+        ("Our export items, against its CIF-FC", found.entitlement),
+        ("Its debits, changed since they were loaded", found.edited),
+        ("Our debits that it does not show", found.unconfirmed),
+        ("Our debits that are later than it", found.later),
+        ("Our open allotments, of which customs does not know", found.allotted),
+    ):
+        if part:
+            yield said, part
+    yield "Our balance", found.raw
 
 
 def _bills(mismatch: Mismatch) -> dict[int | None, str]:

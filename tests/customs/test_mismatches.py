@@ -25,62 +25,36 @@ from ledger.models import (
     MismatchKind,
     Settlement,
 )
-from license.clock import business_date
-from license.models import Company, ExportItem, ImportItem, Port
+from license.models import Company, ExportItem
 from reconcile import night
 from reconcile.models import FindingKind, ReconciliationRun, RunTrigger
 from reconcile.report import findings_of, words
 from tests.conftest import sql
-from tests.icegate.render import Bill, Item, License, text_file
-
-UNCONVERTED, DISPUTED, TWIN, IMBALANCE = MismatchKind
-TODAY = business_date()
-PRINTED, IMPORTED, MADE = TODAY - timedelta(5), TODAY - timedelta(10), TODAY - timedelta(20)
-BILL = Bill(2, "4711", IMPORTED, "INNSA1", Decimal(10), Decimal(400))
-LICENSE = License(
-    "0310000001",
-    date(2026, 1, 1),
-    "ABCDE1234F",
-    Decimal(1000),
-    Decimal(83000),
-    (Item(1, Decimal(50), Decimal(1000)), Item(2, Decimal(100))),
-    (BILL,),
-    printed_on=PRINTED,
-)
-NOTHING_YET = replace(LICENSE, bills=(), printed_on=MADE)
+from tests.customs.world import (
+    BILL,
+    DISPUTED,
+    IMBALANCE,
+    IMPORTED,
+    LICENSE,
+    MADE,
+    NO_PORT,
+    NOTHING_YET,
+    OTHER_DAY,
+    OTHER_PORT,
+    PRINTED,
+    TODAY,
+    TWIN,
+    UNCONVERTED,
+    allot,
+    loaded,
+    typed,
+)  # fmt: skip
+from tests.icegate.render import text_file
 
 
 @pytest.fixture(autouse=True)
 def meera(database: None) -> User:
     return User(username="meera")
-
-
-def loaded(ledger: License, *, force: bool = False) -> None:
-    load(parse_bytes("ledger", text_file([ledger])).ledgers, force=force)
-
-
-def allot(
-    quantity: int, cif_fc: int, *, serial_number: int = 2, into: Allotment | None = None, **facts: object
-) -> Allotment:
-    """Of the license that is loaded, made before its goods came."""
-    company = Company.objects.get_or_create(iec="0000000009", name="Pune Mills")[0]
-    made = timezone.now() - timedelta(days=20)
-    facts = {"company": company, "created_at": made, "required_quantity": quantity, **facts}
-    allotment = into or Allotment.objects.create(**facts)
-    item = ImportItem.objects.get(serial_number=serial_number)
-    AllotmentLine.objects.create(
-        allotment=allotment, import_item=item, quantity=quantity, cif_fc=cif_fc, cif_inr=cif_fc * 80
-    )
-    return allotment
-
-
-def typed(
-    number: str, when: date | None, port: str | None, cif_fc: int = 400, serial_number: int = 2
-) -> BillOfEntryLine:
-    code = Port.objects.get_or_create(code=port)[0] if port else None
-    bill = BillOfEntry.objects.get_or_create(number=number, date=when, port=code)[0]
-    item = ImportItem.objects.get(serial_number=serial_number)
-    return BillOfEntryLine.objects.create(bill_of_entry=bill, import_item=item, quantity=10, cif_fc=cif_fc)
 
 
 def the(kind: MismatchKind) -> Mismatch:
@@ -115,7 +89,7 @@ def test_a_debit_that_was_loaded_uses_up_an_allotment(meera: User, drained: Call
     assert balance() == 190  # it counts twice
     found = the(UNCONVERTED)
     assert (found.license_number, found.serial_number, found.amount, found.quantity) == ("0310000001", 2, 400, 10)
-    assert found.words() == (
+    assert found.sentence == (
         f"allotment 1 to Pune Mills is probably used by BE 4711 of {IMPORTED:%d %b %Y}, INNSA1, and not converted: "
         "USD 400.00 counts twice"
     )
@@ -259,7 +233,7 @@ def test_a_debit_that_the_ledger_shows_no_more_is_taken_out(meera: User, drained
     assert balance() == 600
     found = the(DISPUTED)
     said = f"BE 4711 of {IMPORTED:%d %b %Y}, INNSA1: USD 400.00 for 10.000; not in the ledger since {TODAY:%d %b %Y}"
-    assert (found.serial_number, found.words()) == (2, said)
+    assert (found.serial_number, found.sentence) == (2, said)
     take_out(found, by=meera, reason="cancelled at the port")
     drained()
     assert balance() == 1000
@@ -278,7 +252,7 @@ def test_a_typed_debit_that_no_ledger_shows_is_one_too() -> None:
     typed("4714", PRINTED, "INNSA1", 0).delete()
     sql("UPDATE ledger_billofentryline SET quantity = 0 WHERE cif_fc = 0")
     found = the(DISPUTED)
-    assert found.words() == (
+    assert found.sentence == (
         f"BE 4712 of {PRINTED:%d %b %Y}, INNSA1: USD 70.00 for 10.000; not in the ledger of {PRINTED:%d %b %Y}"
     )
     typed("4715", None, None, 71)  # of no day that anybody knows
@@ -319,9 +293,6 @@ def test_a_debit_that_waits_for_the_next_ledger_is_shown_again_with_it(meera: Us
 
 
 # ── One bill, twice ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-OTHER_PORT, OTHER_DAY = ("04711", IMPORTED, "INMUN1"), ("4711", IMPORTED - timedelta(300), "INNSA1")
-NO_PORT = ("4711", IMPORTED + timedelta(100), None)
 
 
 @pytest.mark.parametrize("ours", [OTHER_PORT, OTHER_DAY, NO_PORT])
@@ -401,7 +372,7 @@ def test_a_balance_that_differs_from_customs_and_why(meera: User, drained: Calla
     )  # fmt: skip
     assert the_parts_add_up()
     [found] = mismatches(IMBALANCE)
-    assert found.words() == (
+    assert found.sentence == (
         "210.00 more than the USD 600.00 of customs: our export items add up to other than its CIF-FC by 200.00; its "
         "debits were changed since they were loaded by 10.00"
     )
@@ -435,7 +406,7 @@ def test_a_ledger_whose_own_totals_do_not_fit(drained: Callable[[], None]) -> No
     load(parse_bytes("ledger", text).ledgers, force=True)
     drained()
     assert (
-        the(IMBALANCE).words()
+        the(IMBALANCE).sentence
         == "100.00 more than the USD 500.00 of customs: its own debits do not come to that by 100.00"
     )
     assert the_parts_add_up()
@@ -523,7 +494,7 @@ def test_the_night_tells_what_is_open(meera: User, drained: Callable[[], None]) 
     for kind in MismatchKind:
         [open_one] = mismatches(kind)
         [finding] = findings_of(run, FindingKind(kind))
-        assert words(finding, run.business_date) == open_one.words()
+        assert words(finding, run.business_date) == open_one.sentence
         assert (finding.license_number, finding.amount) == ("0310000001", open_one.amount)
         keep(open_one, by=meera, reason="known")
     run = run_night()

@@ -21,6 +21,7 @@ from pytest_django import Settings
 
 from django_setup import BACKEND
 from ledger.engine import drain
+from ledger.models import Settlement
 from license.clock import business_date
 from license.models import License, Port
 from reconcile.models import ReconciliationRun
@@ -56,6 +57,7 @@ PAGES = {
     "ledgers": WATCHERS,
     "upload": WATCHERS,
     "uploaded_license": WATCHERS,
+    **dict.fromkeys(("matches", "mismatch", "settled"), WATCHERS),
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
@@ -73,6 +75,7 @@ ADDRESSES = {
     "findings": [1, "overdrawn"],
     "report_file": [1, "csv"],
     "upload": [1],
+    "mismatch": ["disputed", 1, 1],
     "uploaded_license": [1, 1],
 }
 PASSWORD = "a long one for 2026"  # noqa: S105
@@ -86,6 +89,9 @@ def license() -> License:
     sql("INSERT INTO ledger_uploadfile (upload_id, name, size) VALUES (1, 'ledger.csv', 1)")
     sql("INSERT INTO ledger_uploadedlicense (file_id, is_loaded, license_number, line, status, notes, counts, changes) "
         "VALUES (1, false, '0310000001', 1, 'unchanged', '[]', '{}', '[]')")  # fmt: skip
+    Settlement.objects.create(
+        kind="disputed", license=license, subject_id=1, is_kept=True, sentence="It stands.", settled_by="meera"
+    )
     begun = timezone.now() - timedelta(minutes=1)
     ReconciliationRun.objects.create(
         business_date=business_date(), status="complete", started_at=begun, finished_at=timezone.now()

@@ -166,6 +166,8 @@ def many(licenses: None) -> ReconciliationRun:
         "percentage": "5", "norm": "E1", "limit": "1.00", "used": "2.00", "serial_numbers": [1], "attempts": 1,
         "error": "x", "bill_of_entry": "1", "date": None, "port": "", "disputed_since": "2026-01-01",
         "allotment_id": 1, "company": "y", "by": "z", "bills_of_entry": ["1"], "earlier_balance_cif": "",
+        "their_bill_of_entry": "2", "their_date": None, "their_port": None, "customs_balance_cif": "1.00",
+        "totals": "1.00", "entitlement": "0.00", "edited": "0.00",
     }  # fmt: skip
     for kind in FindingKind:
         sql("INSERT INTO reconcile_finding (run_id, kind, license_id, license_number, currency, expiry_date, amount, "
