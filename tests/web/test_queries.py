@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,7 +13,18 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from ledger.engine import drain
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
+from ledger.icegate.ledger import Problem
+from ledger.icegate.load import Change
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    BillOfEntry,
+    BillOfEntryLine,
+    Upload,
+    UploadedLicense,
+    UploadFile,
+    UploadState,
+)
 from license.models import Company, ExportItem, HSCode, ImportItem, ItemName, Port, SionNorm
 from reconcile import night
 from reconcile.models import RunTrigger
@@ -26,6 +39,7 @@ QUERIES = {
     11, "give_up": 7, "forecast": 7, "runs": 6, "run": 13, "drift": 6, "findings": 7, "run_now": 6, "login": 2,
     "logout": 2, "licenses_csv": 6, "licenses_xlsx": 11, "items_xlsx": 11, "report_file": 5,
     "balance_sheet_pdf": 15, "balance_sheet_xlsx": 15, "balance_sheets_pdf": 16, "balance_sheets_xlsx": 16,
+    "ledgers": 7, "upload": 9, "uploaded_license": 5,
 }  # fmt: skip
 """By page, those of session, user and permissions among them."""
 OF_A_LICENSE = {"balance_sheets_pdf": 11, "balance_sheets_xlsx": 11}
@@ -34,7 +48,7 @@ MOST_OF_ENTRY = {"changelist": 8, "add": 6, "change": 14, "delete": 14, "history
 """Of data entry, by what a page does with what is entered; all others are given as many as a list."""
 PARAMETERS = {
     "pk": 1, "object_id": 1, "id": 1, "number": "0310000001", "kind": "overdrawn", "form": "csv",
-    "app_label": "license",
+    "app_label": "license", "license_pk": 1,
 }  # fmt: skip
 """What stands in addresses."""
 ASKED = {
@@ -47,6 +61,8 @@ ASKED = {
     "entry:autocomplete": "?app_label=license&model_name=license&field_name=exporter",
 }
 FEW, MANY = 1, 12
+PROBLEM = Problem("ledger.csv", 1, 1, "date", "", "'31/02/2025' is not a date")
+CHANGE = Change("import item", "new", 1, None, {"quantity": (None, "1.000")})
 
 
 def addresses(within: list[URLPattern | URLResolver], namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -62,7 +78,8 @@ def addresses(within: list[URLPattern | URLResolver], namespace: str = "") -> It
 
 def grow(first: int, last: int) -> None:
     """So many licenses, each overdrawn, with all that pages show of them; bill of entry 1 and allotment 1 touch all of
-    them. And as many people, companies and ports."""
+    them. And as many people, companies, ports and uploads; upload 1 has so many files, each with its faults and with a
+    license of which it changes so much."""
     port = Port.objects.get_or_create(code="INNSA1")[0]
     norm = SionNorm.objects.get_or_create(code="E5")[0]
     name = ItemName.objects.get_or_create(name="Sugar", sion_norm=norm, restriction_percentage=10)[0]
@@ -71,6 +88,11 @@ def grow(first: int, last: int) -> None:
         Company.objects.create(iec=f"9{n:09}")
         Port.objects.create(code=f"{n}")
         User.objects.create(username=f"person {n}")
+        Upload.objects.create(form=uuid4(), state=UploadState.PREVIEWED)
+        file = UploadFile.objects.create(upload_id=1, size=1, problems=[asdict(PROBLEM)] * n)
+        UploadedLicense.objects.create(
+            file=file, is_loaded=False, license_number=n, line=1, status="updated", notes=[], counts={}, changes=[]
+        )
     ExportItem.objects.update(norm=norm)
     ImportItem.objects.update(hs_code=HSCode.objects.get_or_create(code="0801")[0])
     name.import_items.set(ImportItem.objects.all())
@@ -79,6 +101,7 @@ def grow(first: int, last: int) -> None:
         rest = ImportItem.objects.filter(serial_number=2).exclude(pk__in=model.objects.values("import_item"))
         model.objects.bulk_create(model(import_item=item, **document) for item in rest)
     of_all[1]["allotment"].bills_of_entry.add(*BillOfEntry.objects.all())
+    UploadedLicense.objects.update(changes=[asdict(CHANGE)] * last, counts={"import item new": last})
     drain()
     night.work(night.start(RunTrigger.MANUAL))
     sql("UPDATE reconcile_reconciliationrun SET started_at = started_at - interval '1 hour'")
