@@ -2,14 +2,14 @@
 
 Rows in PostgreSQL are the truth about an upload; Celery only carries hints to work on it. Whoever works on one has a
 lease, which it renews as it gets on: what a dead worker had taken is taken again, three times in all. The preview is
-the loader's own, in a transaction that is rolled back (`icegate.load.preview`). What became of a license is written in
+the loader's own, in transactions that are rolled back (`icegate.load.preview`). What became of a license is written in
 the transaction in which it is loaded, so that no repetition can tell it otherwise.
 """
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -24,7 +24,18 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from ledger.icegate.ledger import ParsedFile
-from ledger.icegate.load import STEPS, AnotherLoadError, Change, Changes, Follower, Loaded, Status, load, preview
+from ledger.icegate.load import (
+    STEPS,
+    AnotherLoadError,
+    Change,
+    Changes,
+    Follower,
+    Loaded,
+    Status,
+    batches,
+    load,
+    preview,
+)
 from ledger.icegate.parse import parse_bytes
 from ledger.models import Upload, UploadedLicense, UploadFile, UploadState
 from ledger.sql import load as load_sql
@@ -33,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 MAX_FILES = 50
 MAX_BYTES = 10 * 1024 * 1024
-"""Of all files of an upload: some 100,000 lines. The preview of them is one transaction."""
+"""Of all files of an upload: some 100,000 lines."""
 LEASE_SECONDS = 180
 """Longer than a load waits for another one, and than any step of it."""
 ATTEMPTS = 3
@@ -292,10 +303,11 @@ def _preview(upload: Upload) -> None:
     outcomes: list[_Outcome] = []
     with _Teller(upload, files, outcomes.extend) as bar:
         parsed = _parsed(files, bar)
-        with preview(force=upload.is_forced, ledger_date=upload.ledger_date, follower=bar) as try_out:
-            for file, found in zip(files, parsed, strict=True):
-                bar.file = file
-                try_out(found.ledgers)
+        for numbers in _together(parsed):
+            with preview(force=upload.is_forced, ledger_date=upload.ledger_date, follower=bar) as try_out:
+                for file, found in zip(files, parsed, strict=True):
+                    bar.file = file
+                    try_out([ledger for ledger in found.ledgers if ledger.license_number in numbers])
     with transaction.atomic(durable=True):
         if not _is_ours(upload):
             return
@@ -308,6 +320,14 @@ def _preview(upload: Upload) -> None:
             )
         _write_down(outcomes, is_loaded=False)
         _over(upload, UploadState.PREVIEWED)
+
+
+def _together(parsed: Iterable[ParsedFile]) -> Iterator[set[str]]:
+    """The numbers of licenses of which all ledgers are previewed in one transaction: a second ledger finds what the
+    first one brings."""
+    ledgers = {ledger.license_number: ledger for found in parsed for ledger in found.ledgers}
+    for batch in batches(ledgers.values()):
+        yield {ledger.license_number for ledger in batch}
 
 
 def _load(upload: Upload) -> None:

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ledger.icegate.load import Loaded, Status, _load, load
+from ledger.icegate.load import Loaded, Status, _load, batches, load
 from ledger.icegate.parse import parse_bytes, parse_file
 from ledger.models import BillOfEntry, BillOfEntryLine, LicenseBalance
 from license.models import Company, ExportItem, ImportItem, Port, SionNorm
@@ -451,6 +451,15 @@ def test_a_large_ledger_is_not_read_anew_for_each_of_its_debits() -> None:
         with transaction.atomic():
             the(_load([ledger], None), Status.CREATED if quantity == 10 else Status.UPDATED)
             assert one("SELECT seq_scan FROM pg_stat_xact_all_tables WHERE relname = 'incoming_debit'") < 40
+
+
+def test_one_transaction_loads_so_many_licenses_or_debits() -> None:
+    [ledger] = parse_bytes("ledger", text_file([LICENSE])).ledgers
+    of = {size: replace(ledger, debits=ledger.debits[:1] * size) for size in (0, 2_500, 2_501, 9_000)}
+    sizes = [len(each) for each in batches([of[0]] * 201)]
+    assert sizes == [200, 1]
+    wanted = [[of[2_500], of[2_500]], [of[9_000]], [of[0], of[2_500]], [of[2_501]]]
+    assert list(batches(each for batch in wanted for each in batch)) == wanted
 
 
 def in_a_thread(work: Callable[[], list[Loaded]]) -> list[Loaded]:

@@ -263,6 +263,29 @@ def test_files_are_tried_one_after_the_other(operator: Client) -> None:
     assert "not as previewed" not in after.text("//main")
 
 
+def test_a_preview_locks_few_licenses_at_a_time(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a load does: who changes others does not wait. All ledgers of a license are tried together all the same."""
+    loaded(LICENSE, NEW)
+    monkeypatch.setattr(loader, "LICENSES_AT_ONCE", 1)
+    free: list[list[tuple[str]]] = []
+    done = uploads._Teller.loaded
+
+    def look(teller: uploads._Teller, outcomes: Sequence[Loaded], changes: loader.Changes) -> None:
+        done(teller, outcomes, changes)
+        with psycopg.connect(os.environ["DATABASE_URL"]) as beside:
+            free.append(beside.execute("SELECT license_number FROM license_license FOR UPDATE SKIP LOCKED").fetchall())
+
+    monkeypatch.setattr(uploads._Teller, "loaded", look)
+    march = text_file([SECOND, replace(SECOND, number=NEW.number)])
+    upload = previewed(operator, ("march.txt", march), ("april.txt", text_file([NEWER])))
+    assert [(NEW.number,)] in free
+    assert [(LICENSE.number,)] in free
+    assert [] not in free
+    shown = licenses_of(read(operator.get(address(upload))))
+    assert [row[:2] for row in shown] == [[number, "updated"] for number in (LICENSE.number, NEW.number, NEWER.number)]
+    assert shown[2][7] == "1"  # found again, after the first file
+
+
 def test_what_the_database_refuses_is_told_and_keeps_nothing_else_from_being_shown(operator: Client) -> None:
     sql("ALTER TABLE license_license ADD CONSTRAINT test_refusal CHECK (license_number <> '0310000002')")
     try:

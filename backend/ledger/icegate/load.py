@@ -7,7 +7,7 @@ once.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,7 +21,7 @@ from ledger.keys import Keys
 from ledger.sql import load as load_sql
 from license.clock import business_date
 
-LICENSES_AT_ONCE = 200
+LICENSES_AT_ONCE, DEBITS_AT_ONCE = 200, 5_000
 ATTEMPTS = 5
 # a deadlock with an ordinary writer, as two writers always could have; or one who was first with the same row
 STARTS_AGAIN = ("40P01", "40001", "23505", "23503")
@@ -129,6 +129,21 @@ def load(
     return _load_all(ledgers, _Way(force, ledger_date, follower), progress)
 
 
+def batches(ledgers: Iterable[Ledger]) -> Iterator[list[Ledger]]:
+    """As many as are loaded in one transaction: for so long who changes the same licenses may wait. A license that has
+    more debits than that is one by itself."""
+    batch: list[Ledger] = []
+    debits = 0
+    for ledger in ledgers:
+        debits += len(ledger.debits)
+        if batch and (len(batch) == LICENSES_AT_ONCE or debits > DEBITS_AT_ONCE):
+            yield batch
+            batch, debits = [], len(ledger.debits)
+        batch.append(ledger)
+    if batch:
+        yield batch
+
+
 @contextmanager
 def preview(
     *, force: bool, ledger_date: date | None, follower: Follower
@@ -170,8 +185,7 @@ def _load_all(ledgers: Sequence[Ledger], way: _Way, progress: Callable[[int], No
     if way.follower:
         way.follower.loaded(outcomes, {})
     progress(len(outcomes))
-    for start in range(0, len(good), LICENSES_AT_ONCE):
-        batch = good[start : start + LICENSES_AT_ONCE]
+    for batch in batches(good):
         outcomes += _load_or_halve(batch, way)
         progress(len(batch))
     order = {ledger.license_number: position for position, ledger in enumerate(ledgers)}
