@@ -36,6 +36,8 @@ WORKER_SECONDS = 60
 """By then a worker has taken what there is to do, if one is up."""
 MOST_CHANGES = 5
 """Of a license in the list; all of them are on a page of its own."""
+OTHERWISE = "otherwise"
+"""Stands among the states in the address: of what has not become what the preview said."""
 COUNTED = (
     ("import item new", "Items new", "new item{s}"),
     ("import item changed", "changed", "changed item{s}"),
@@ -177,12 +179,20 @@ def _active(upload: Upload) -> dict[str, Any]:
 def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     files = list(upload.files.defer("content").order_by("pk"))
     is_loaded = upload.state == UploadState.LOADED or (upload.state == UploadState.FAILED and bool(upload.decided_by))
-    licenses = UploadedLicense.objects.filter(file__upload=upload, is_loaded=is_loaded)
+    licenses = _compared(UploadedLicense.objects.filter(file__upload=upload, is_loaded=is_loaded))
     statuses: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    for status, of_one in licenses.values_list("status", "counts"):
+    for status, of_one, is_as_previewed in licenses.values_list("status", "counts", "is_as_previewed"):
         statuses[status] += 1
+        statuses[OTHERWISE] += not is_as_previewed
         counts.update(of_one)
+    only = request.GET.get("only", "")
+    if not statuses[only]:
+        only = ""
+    elif only == OTHERWISE:
+        licenses = licenses.filter(is_as_previewed=False)
+    else:
+        licenses = licenses.filter(status=only)
     found = paged(request, _with_some_changes(licenses).order_by("file_id", "line", "pk"))
     names = {file.pk: file.name for file in files}
     problems = [Problem(**problem) for file in files for problem in file.problems][: uploads.MOST_PROBLEMS]
@@ -192,6 +202,8 @@ def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "size": sum(file.size for file in files),
         "is_loaded": is_loaded,
         "statuses": [(statuses[status], status) for status in Status if statuses[status]],
+        "otherwise": statuses[OTHERWISE],
+        "only": only,
         "unreadable": sum(file.unreadable for file in files),
         "counts": [
             (counts[kind], words.format(s="" if counts[kind] == 1 else "s"))
@@ -208,8 +220,8 @@ def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     }
 
 
-def _with_some_changes(licenses: QuerySet[UploadedLicense]) -> QuerySet[Any]:
-    """Each with its first changes, and whether the preview said the same of it."""
+def _compared(licenses: QuerySet[UploadedLicense]) -> QuerySet[Any]:
+    """Each with whether the preview said the same of it."""
     previewed = UploadedLicense.objects.filter(
         file=OuterRef("file"),
         license_number=OuterRef("license_number"),
@@ -217,12 +229,16 @@ def _with_some_changes(licenses: QuerySet[UploadedLicense]) -> QuerySet[Any]:
         status=OuterRef("status"),
         changes=OuterRef("changes"),
     )
+    return licenses.annotate(is_as_previewed=Exists(previewed))
+
+
+def _with_some_changes(licenses: QuerySet[Any]) -> QuerySet[Any]:
     some = Func(
         F("changes"),
         template=f"jsonb_path_query_array(%(expressions)s, '$[0 to {MOST_CHANGES - 1}]')",
         output_field=JSONField(),
     )
-    return licenses.annotate(some=some, is_as_previewed=Exists(previewed)).defer("changes")
+    return licenses.annotate(some=some).defer("changes")
 
 
 def _row(license: Any, file_name: str) -> dict[str, Any]:

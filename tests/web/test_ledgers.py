@@ -409,17 +409,26 @@ def test_who_clicks_twice_asks_once(operator: Client, asked: Callable[[], int]) 
 
 
 def test_what_changes_after_the_preview_is_followed_and_told(operator: Client) -> None:
-    upload = previewed(operator, ("ledgers.txt", text_file([LICENSE, NEW])))
+    loaded(OLDER)
+    upload = previewed(operator, ("ledgers.txt", text_file([LICENSE, replace(SECOND, number=OLDER.number), NEW])))
     loaded(replace(LICENSE, printed_on=date(2026, 5, 1)))
+    sql("UPDATE license_license SET currency = 'EUR' WHERE license_number = %s", OLDER.number)
     before = facts()
     confirmed(operator, upload)
     shown = read(operator.get(address(upload)))
-    assert licenses_of(shown) == [
+    differ = [
         ["0310000001", "older not as previewed", "", "", "", "", "", ""],
-        ["0310000002", "created", "2", "", "3", "", "", ""],
+        ["0310000003", "updated not as previewed", "", "", "", "", "1", ""],
     ]
+    assert licenses_of(shown) == [*differ, ["0310000002", "created", "2", "", "3", "", "", ""]]
     assert "we hold a ledger of 01/05/2026" in shown.text("//main")
     assert facts()[0][0] == before[0][0]
+    # nobody has to look for them among the others
+    assert shown.text("//main//*[@role='status']").startswith("2 licenses did not become what the preview had shown")
+    shown = read(operator.get(address(upload) + shown.links()["2 licenses"]))
+    assert licenses_of(shown) == differ
+    assert licenses_of(read(operator.get(address(upload) + shown.links()["1 older"]))) == differ[:1]
+    assert len(licenses_of(read(operator.get(address(upload) + shown.links()["Show all"])))) == 3
 
 
 def test_only_what_was_seen_is_confirmed(operator: Client) -> None:
