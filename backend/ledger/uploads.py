@@ -78,12 +78,12 @@ def receive(files: "Sequence[UploadedFile[Any]]", *, by: str, form: UUID) -> Upl
     refuse_too_much(sum(file.size or 0 for file in files))
     with transaction.atomic(durable=True):
         upload, is_new = Upload.objects.get_or_create(form=form, defaults={"uploaded_by": by})
-        known = list(upload.files.order_by("pk").values_list("name", "size"))
-        if not is_new and known != [(file.name, file.size) for file in files]:
+        sent = [(file.name or "", file.read()) for file in files]
+        if not is_new and sent != list(upload.files.order_by("pk").values_list("name", "content")):
             upload, is_new = Upload.objects.create(form=uuid4(), uploaded_by=by), True
         if is_new:
-            for file in files:
-                UploadFile.objects.create(upload=upload, name=file.name or "", size=file.size or 0, content=file.read())
+            for name, content in sent:
+                UploadFile.objects.create(upload=upload, name=name, size=len(content), content=content)
     if is_new:
         _announce(upload.pk)
     return upload

@@ -403,9 +403,10 @@ def test_who_clicks_twice_asks_once(operator: Client, asked: Callable[[], int]) 
     assert decide(operator, upload, "confirm").status_code == 302
     assert worked_off(upload).state == "loaded"
     assert one("SELECT count(*) FROM ledger_billofentryline") == 3
-    # who goes back and chooses other files means them
-    assert post(operator, ("other.txt", text_file([NEW])), form=form).status_code == 302
-    assert Upload.objects.count() == 2
+    # who goes back and chooses other files means them: the same file, mended, too
+    mended = file[1].replace(b"0310000001", b"0310000002")
+    assert post(operator, ("ledger.txt", mended), form=form).status_code == 302
+    assert [bytes(content) for content in UploadFile.objects.values_list("content", flat=True)] == [file[1], mended]
 
 
 def test_what_changes_after_the_preview_is_followed_and_told(operator: Client) -> None:
