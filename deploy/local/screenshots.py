@@ -77,6 +77,11 @@ def upload_ledgers(page: Page) -> None:
     expect(page.get_by_text("Nothing is written yet.")).to_be_visible()
 
 
+def open_the_first(page: Page) -> None:
+    page.get_by_role("link", name="Settle").first.click()
+    expect(page.get_by_role("button", name="Convert", exact=True)).to_be_visible()
+
+
 def show_the_chart(page: Page) -> None:
     page.get_by_role("heading", name="Balance over time").evaluate("heading => heading.scrollIntoView()")
 
@@ -91,6 +96,7 @@ SHOTS = [
     Shot("find", "/find/?norm=E5&quantity=5,000&price=2.5"),
     Shot("allot", "/allot/?item=palm&quantity=5,000&price=2.5"),
     Shot("ledgers", "/ledgers/", prepare=upload_ledgers),
+    Shot("match", "/match/?kind=unconverted", prepare=open_the_first),
     Shot("items", "/items/?norm=E5"),
     Shot("allotments", "/allotments/"),
     Shot("reconciliation", "/reconciliation/1/"),
