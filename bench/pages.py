@@ -7,21 +7,42 @@ A page is asked for as by a person who may see all of it, without the network: m
 import os
 import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
 
 import world  # sets Django up
 
 # isort: split
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client
 
 from desk.balance_pdf import as_pdf
 from desk.balance_sheet import MAX_SHEETS, as_workbook
 from desk.files import explained
 from harness import HERE, ratios, take_turns
+from ledger import find
 from ledger.engine import recompute
+from ledger.find import Wanted
 from ledger.models import BillOfEntry
+from license.models import SionNorm
+
+
+class PlainRow(NamedTuple):
+    """An import item with something left, as pages_plain.sql yields it."""
+
+    license_id: int
+    currency: str
+    balance_cif: Decimal
+    norm_id: int
+    hs_code: str
+    description: str
+    quantity: Decimal
+    value: Decimal
+
 
 LICENSES = int(os.environ.get("LICENSES", "100000"))
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
@@ -64,6 +85,9 @@ def main() -> None:
         "find: a word that nothing has": "/find/?item=uranium",
         "allotments": "/allotments/",
         "bills of entry": "/bills-of-entry/",
+        "match": "/match/",
+        "match: balances": "/match/?kind=imbalance",
+        "match: one license": f"/match/?license={number}",
     }
     settings.ALLOWED_HOSTS = ["testserver"]
     auditor = User.objects.create_user("bench")
@@ -75,6 +99,7 @@ def main() -> None:
         took = world.seconds(lambda: world.check(is_so=client.get(address).status_code == 200, what=address))
         return took * 1000
 
+    check_totals()
     [(version,)] = world.rows("SELECT version()")
     print(f"{version}\n{LICENSES} licenses of 8 items of 4 lines, {ROUNDS} rounds; median (lowest to highest)")
     measure(load, pages)
@@ -87,6 +112,39 @@ def main() -> None:
     world.run("ANALYZE ledger_licensechange")
     measure(load, {name: pages[name] for name in (EMPTY, "home", "the list", "one state: changes pending")})
     make_files(client)
+
+
+def check_totals() -> None:
+    """What Find adds up of all licenses is what a plain query yields, filtered and added up here; or this ends."""
+    norm = SionNorm.objects.get(code="E1")
+    asked: dict[str, tuple[Wanted, Callable[[PlainRow], bool]]] = {
+        "sugar": (Wanted("sugar"), lambda row: row.description.startswith("Sugar ")),
+        "sugar 977": (
+            Wanted("sugar 977"),
+            lambda row: row.description.startswith("Sugar ") and row.description.endswith(" 977"),
+        ),
+        "norm E1": (Wanted(norm_id=norm.pk), lambda row: row.norm_id == norm.pk),
+        "HS 0101": (Wanted("0101"), lambda row: row.hs_code.startswith("0101")),
+        "uranium": (Wanted("uranium"), lambda _: False),
+    }
+    quantities: dict[str, Decimal] = dict.fromkeys(asked, Decimal(0))
+    values: dict[str, dict[tuple[str, int], list[Decimal]]] = {name: {} for name in asked}
+    with connection.chunked_cursor() as cursor:
+        cursor.execute((HERE / "pages_plain.sql").read_text())
+        for row in map(PlainRow._make, cursor):
+            for name, (_, is_one) in asked.items():
+                if is_one(row):
+                    quantities[name] += row.quantity
+                    of_license = values[name].setdefault((row.currency, row.license_id), [row.balance_cif, Decimal(0)])
+                    of_license[1] += row.value
+    for name, (wanted, _) in asked.items():
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for (currency, _), least in values[name].items():
+            sums[currency] += min(least)
+        found = find.totals(wanted)
+        plain = ({"KGS": quantities[name]} if quantities[name] else {}, dict(sums), len(values[name]))
+        world.check(is_so=(found.quantities, found.values, found.licenses) == plain, what=f"totals of {name}: {plain}")
+    print(f"the totals that Find says of {', '.join(asked)} are those of a plain query")
 
 
 def make_files(client: Client) -> None:

@@ -7,23 +7,23 @@ SELECT
     coalesce(customs.balance_cif_fc, customs.cif_fc - customs.debited_cif_fc) AS customs_balance_cif,
     coalesce(customs.cif_fc - customs.debited_cif_fc - customs.balance_cif_fc, 0) AS totals,
     balance.credit_cif - customs.cif_fc AS entitlement,
-    customs.debited_cif_fc - (balance.debited_cif - own.unconfirmed - own.later) AS edited,
-    -own.unconfirmed AS unconfirmed,
-    -own.later AS later,
+    customs.debited_cif_fc - (balance.debited_cif - unseen.unconfirmed - unseen.later) AS edited,
+    -unseen.unconfirmed AS unconfirmed,
+    -unseen.later AS later,
     -balance.allotted_cif AS allotted,
     balance.balance_cif - balance.overdrawn_cif AS raw
 FROM ledger_customsbalance AS customs
 JOIN license_license AS license ON license.id = customs.license_id -- it may be gone
 JOIN ledger_licensebalance AS balance ON balance.license_id = customs.license_id
-CROSS JOIN LATERAL (
+LEFT JOIN (
     SELECT
-        coalesce(sum(line.cif_fc) FILTER (WHERE NOT coalesce(bill.date > customs.as_of, false)), 0) AS unconfirmed,
-        coalesce(sum(line.cif_fc) FILTER (WHERE bill.date > customs.as_of), 0) AS later
-    FROM license_importitem AS item
-    JOIN ledger_billofentryline AS line ON line.import_item_id = item.id
-    JOIN ledger_billofentry AS bill ON bill.id = line.bill_of_entry_id
-    WHERE item.license_id = customs.license_id
-        AND line.transaction_type = 'D'
-        AND (line.source = 'manual' OR line.disputed_since IS NOT NULL)
-) AS own
+        license_id, sum(cif_fc) FILTER (WHERE NOT is_later) AS unconfirmed, sum(cif_fc) FILTER (WHERE is_later) AS later
+    FROM (
+        /* include unconfirmed_debits.sql */
+    ) AS debit
+    GROUP BY license_id
+) AS own ON own.license_id = customs.license_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(own.unconfirmed, 0) AS unconfirmed, coalesce(own.later, 0) AS later
+) AS unseen
 WHERE %(of_licenses)s::bigint[] IS NULL OR customs.license_id = ANY (%(of_licenses)s::bigint[])
