@@ -14,7 +14,8 @@ from pypdf import PdfReader
 
 from ledger import uploads
 from ledger.engine import drain
-from ledger.models import Allotment, BillOfEntry, BillOfEntryLine, Upload, UploadedLicense
+from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, Settlement, Upload, UploadedLicense
+from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
 from reconcile import night
 from reconcile.models import ReconciliationRun, RunTrigger
@@ -56,6 +57,10 @@ PAGES = {
     "upload": lambda: f"/ledgers/{an_upload().pk}/",
     "uploaded license": lambda: f"/ledgers/{an_upload().pk}/licenses/{UploadedLicense.objects.last().pk}/",
     "an upload under way": lambda: f"/ledgers/{an_upload(previewed=False).pk}/",
+    "match": lambda: mismatches() and "/match/",
+    "an allotment that is used up": lambda: "/match/unconverted/1/1/",
+    "a bill and its twin": lambda: f"/match/twin/1/{mismatches()}/",
+    "settled": lambda: "/match/settled/",
     "runs": lambda: "/reconciliation/",
     "run": lambda: f"/reconciliation/{a_run().pk}/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",
@@ -75,6 +80,22 @@ def sugar(address: str) -> str:
     """Where every item is sugar."""
     ImportItem.objects.update(description="White refined sugar, S-30", unit="KGS")
     return address
+
+
+def mismatches() -> int:
+    """Of license 1 of each kind, and something that is settled. The bill that is customs' too."""
+    License.objects.update(ledger_as_of=business_date())
+    Allotment.objects.filter(pk=1).update(created_at="2026-01-15T00:00Z")
+    AllotmentLine.objects.filter(allotment=1).update(cif_fc=100)
+    bill = BillOfEntry.objects.get(pk=1)
+    BillOfEntryLine.objects.filter(bill_of_entry=bill).update(source="icegate", cif_fc=100)
+    twin, is_new = BillOfEntry.objects.get_or_create(number=bill.number, date="2026-03-01", port=bill.port)
+    if is_new:
+        BillOfEntryLine.objects.create(bill_of_entry=twin, import_item_id=1, quantity=10, cif_fc=100)
+        Settlement.objects.create(
+            kind="disputed", license_id=1, subject_id=9, is_kept=True, sentence="It stays as it is.", settled_by="meera"
+        )
+    return twin.pk
 
 
 def a_run() -> ReconciliationRun:
