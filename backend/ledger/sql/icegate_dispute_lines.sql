@@ -11,9 +11,9 @@ WITH disputed AS (
         AND line.transaction_type = 'D'
         AND line.disputed_since IS NULL
         AND bill.date <= incoming.as_of
-        AND NOT EXISTS (
-            SELECT FROM incoming_debit AS debit
-            WHERE debit.bill_of_entry_id = line.bill_of_entry_id AND debit.import_item_id = line.import_item_id
+        -- hashed, however few lines PostgreSQL believes there are: every debit has its bill and its item by now
+        AND (line.bill_of_entry_id, line.import_item_id) NOT IN (
+            SELECT bill_of_entry_id, import_item_id FROM incoming_debit
         )
     RETURNING incoming.license_number, item.serial_number, bill.number, line.cif_fc
 )
