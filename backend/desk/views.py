@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from desk.balance_sheet import MAX_SHEETS
 from desk.licenses import DEFAULT_SORT, SORTS, STATES, LicenseFilter, all_licenses, counts, in_order, totals, with_marks
 from desk.lists import PAGE_SIZE, RELEASED
-from desk.standing import MORE, more, standing
+from desk.standing import ALLOTTED, MORE, more, standing
 from desk.statement import over_time, statement
 from ledger import customs
 from ledger.explain import explain
@@ -55,10 +55,12 @@ def page(*permissions: str) -> Callable[[Page], Page]:
 def home(request: HttpRequest) -> HttpResponse:
     """What a morning needs. Each number leads to its list."""
     found = counts()
+    reserving = Allotment.objects.filter(~RELEASED)
     shown = {
         "every": found["every"],
         "pending": found["pending"],
-        "waiting": Allotment.objects.filter(~RELEASED, type=AllotmentType.ALLOTMENT).count(),
+        "waiting": reserving.filter(type=AllotmentType.ALLOTMENT).count(),
+        "wanted": reserving.filter(required_quantity__gt=ALLOTTED).count(),
         "to_look_at": [(state, LOOKS[state], STATES[state][0], found[state]) for state in LOOKS],
         "others": [(state, label, found[state]) for state, (label, _) in STATES.items() if state not in LOOKS],
     }

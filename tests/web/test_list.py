@@ -164,12 +164,14 @@ def test_marks_and_figures(viewer: Client) -> None:
 def test_home_counts_what_its_links_find(log_in: LogIn) -> None:
     auditor = log_in("auditor")
     call_command("sync_licenses", stdout=StringIO())
-    Allotment.objects.create(type="ARO", company=Company.objects.first())  # waits for nothing
+    # waits for no bill of entry, and has no line yet
+    Allotment.objects.create(type="ARO", company=Company.objects.first(), required_quantity=5)
     home = read(auditor.get("/"))
     tiles, system = home.links("//ul[@class='tiles']//a"), home.links("//section[@aria-labelledby='system']//a")
     run = ReconciliationRun.objects.get()
     assert system.pop(f"{title(run)}: 12 checked, 1 drifted, 0 repaired") == f"/reconciliation/{run.pk}/"
-    assert len(tiles) == 1 + len(STATES) + 1
+    assert len(tiles) == 1 + len(STATES) + 2
+    assert "1 Allotments that are still to be allotted" in tiles
     assert len(system) == len(run.finding_counts) + 1
     for said, address in [*tiles.items(), *system.items()]:
         assert int(said.split()[0]) == len(numbers(read(auditor.get(address)))), said

@@ -35,7 +35,7 @@ from tests.web.conftest import Kind, LogIn, make
 pytestmark = pytest.mark.usefixtures("database")
 
 QUERIES = {
-    "home": 13, "licenses": 8, "license": 20, "items": 14, "bills_of_entry": 9, "bill_of_entry": 7,
+    "home": 14, "licenses": 8, "license": 20, "items": 14, "bills_of_entry": 9, "bill_of_entry": 7,
     "allotments": 10, "allotment": 9, "allotment_pdf": 11, "allot": 7, "find": 11, "find_csv": 7, "find_xlsx":
     11, "give_up": 7, "forecast": 7, "runs": 6, "run": 14, "drift": 6, "findings": 7, "run_now": 6, "login": 2,
     "logout": 2, "licenses_csv": 6, "licenses_xlsx": 11, "items_xlsx": 11, "report_file": 5,
