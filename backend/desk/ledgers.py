@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
-from django_htmx.http import HttpResponseClientRefresh
+from django_htmx.http import HttpResponseClientRedirect
 
 from desk.lists import paged
 from desk.upload_limit import MAX_REQUEST_BYTES
@@ -86,7 +86,7 @@ def upload(request: HttpRequest, pk: int) -> HttpResponse:
     if shown.state in uploads.AT_WORK:
         return render(request, "desk/upload_active.html", {**_active(shown), "refusal": refusal}, status=status)
     if request.headers.get("HX-Request"):
-        return HttpResponseClientRefresh()
+        return HttpResponseClientRedirect(request.path)  # loaded anew, a page that answers a POST would post again
     return render(request, "desk/upload.html", {**_over(request, shown), "refusal": refusal}, status=status)
 
 

@@ -509,7 +509,7 @@ def test_the_page_follows_the_worker(operator: Client, monkeypatch: pytest.Monke
     assert seen == sorted(seen)
     # the file is read, that is half of the way, and one of two licenses done with
     assert (seen[0], seen[len(seen) // 2 - 1], seen[-1]) == (76, 87, 100)
-    assert poll(operator, upload).headers["HX-Refresh"] == "true"
+    assert poll(operator, upload).headers["HX-Redirect"] == address(upload)
     upload.refresh_from_db()
     decide(operator, upload, "confirm")
     assert "A worker is asked to load the ledgers." in read(poll(operator, upload)).text("//*[@id='live']")
