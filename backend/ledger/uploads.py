@@ -392,11 +392,12 @@ def _write_down(outcomes: Iterable[_Outcome], *, is_loaded: bool) -> None:
 def delete_what_is_old(now: datetime, kept_for: timedelta) -> None:
     """Forget the files of uploads that are some days old, whatever became of them, and all of an upload after
     `kept_for`."""
-    old = Upload.objects.filter(uploaded_at__lt=now - timedelta(days=CONTENT_DAYS))
+    before = now - timedelta(days=CONTENT_DAYS)
+    old = Upload.objects.filter(uploaded_at__lt=before)
     old.filter(state=UploadState.PREVIEWED).update(
         state=UploadState.REJECTED, finished_at=Now(), error=f"Nobody confirmed it within {CONTENT_DAYS} days."
     )
-    (old & _free()).update(
+    _free().filter(asked_at__lt=before).update(
         state=UploadState.FAILED, finished_at=Now(), error=f"No worker took it within {CONTENT_DAYS} days."
     )
     UploadFile.objects.filter(upload__in=old.exclude(state__in=AT_WORK), content__isnull=False).update(content=None)

@@ -5,7 +5,7 @@ import io
 import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -495,18 +495,21 @@ def test_the_page_follows_the_worker(operator: Client, monkeypatch: pytest.Monke
     live = read(operator.get(address(upload))).text("//*[@id='live']")
     assert live == "A worker is asked to read the ledgers."
     seen: list[str] = []
+    leased_until: list[datetime] = []
     stepped = uploads._Bar.stepped
 
     def look(bar: uploads._Bar, licenses: int) -> None:
         stepped(bar, licenses)
         with psycopg.connect(os.environ["DATABASE_URL"]) as beside:
-            [percent] = beside.execute("SELECT percent_done FROM ledger_upload").fetchone()
+            [percent, until] = beside.execute("SELECT percent_done, leased_until FROM ledger_upload").fetchone()
         seen.append(percent)
+        leased_until.append(until)
 
     monkeypatch.setattr(uploads._Bar, "stepped", look)
     uploads.work_off(upload.pk)
     assert len(seen) == len(loader.STEPS)
     assert seen == sorted(seen)
+    assert leased_until == sorted(set(leased_until))  # it gets on, so nobody else takes it
     # the file is read, that is half of the way, and one of two licenses done with
     assert (seen[0], seen[len(seen) // 2 - 1], seen[-1]) == (76, 87, 100)
     assert poll(operator, upload).headers["HX-Redirect"] == address(upload)
@@ -783,6 +786,7 @@ def test_files_are_forgotten_after_some_days_and_results_later(operator: Client)
     done = confirmed(operator, previewed(operator, ("ledger.txt", text_file([LICENSE]))))
     undecided = previewed(operator, ("ledger.txt", text_file([NEW])))
     untaken = uploaded(operator, ("ledger.txt", text_file([NEW])))
+    just_confirmed = previewed(operator, ("ledger.txt", text_file([NEW])))
     at_work = uploaded(operator, ("ledger.txt", text_file([NEW])))
     uploads._take(at_work.pk)
 
@@ -790,9 +794,10 @@ def test_files_are_forgotten_after_some_days_and_results_later(operator: Client)
         delete_what_is_old()
         return sorted(UploadFile.objects.filter(content__isnull=False).values_list("upload", flat=True))
 
-    assert kept() == [done.pk, undecided.pk, untaken.pk, at_work.pk]
-    sql("UPDATE ledger_upload SET uploaded_at = now() - interval '8 days'")
-    assert kept() == [at_work.pk]
+    assert kept() == [done.pk, undecided.pk, untaken.pk, just_confirmed.pk, at_work.pk]
+    sql("UPDATE ledger_upload SET uploaded_at = now() - interval '8 days', asked_at = now() - interval '8 days'")
+    decide(operator, just_confirmed, "confirm")
+    assert kept() == [just_confirmed.pk, at_work.pk]
     for upload, state, why in (
         (done, "loaded", "Loaded, confirmed by operator"),
         (undecided, "rejected", "nothing was written. Nobody confirmed it within 7 days."),
