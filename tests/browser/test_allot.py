@@ -108,6 +108,9 @@ def test_from_find_to_the_printed_sheet_by_keyboard(open_window: OpenWindow, tmp
     fill_in(page, {"Item": "sugar", "Quantity wanted": "25", "Unit price": "30"})
     page.keyboard.press("Enter")
     expect(page.get_by_role("caption")).to_contain_text("2 items of 2 licenses")
+    for media in ("print", "screen"):
+        page.emulate_media(media=media)
+        expect(page.get_by_role("table").first).to_have_css("display", "table")
     go(page, "Propose an allotment")
     quantity = page.get_by_label(f"Quantity of License {NUMBER}, item 1")
     value = page.get_by_label(f"Value of License {NUMBER}, item 1")
