@@ -542,8 +542,10 @@ def test_what_a_dead_worker_had_taken_is_taken_again_and_given_up_at_last(operat
     assert worked_off(upload).state == "previewed"
     [found] = UploadedLicense.objects.values_list("pk", flat=True)
     uploads._preview(late)  # that one was only slow: what it finds counts no more
+    uploads._let_go(late, "nor that it failed")
     upload.refresh_from_db()
     assert upload.lease != late.lease
+    assert upload.error == ""
     assert UploadedLicense.objects.get().pk == found
     decide(operator, upload, "confirm")
     for _ in range(3):
@@ -614,6 +616,7 @@ def test_a_license_that_two_workers_come_to_is_told_by_the_first(
 
     monkeypatch.setattr(uploads, "load", load_after_the_other)
     uploads._load(slow)
+    assert Upload.objects.get().finished_at == upload.finished_at
     assert [row[1] for row in licenses_of(read(operator.get(address(upload))))] == ["created"]
 
 
