@@ -109,8 +109,11 @@ def a_run() -> ReconciliationRun:
 
 
 def an_upload(*, previewed: bool = True) -> Upload:
-    """With errors, and a license that is refused."""
-    files = [SimpleUploadedFile(name, (SAMPLES / name).read_bytes()) for name in ("broken.csv", "dfia-2025.csv")]
+    """With errors, a license that is refused, and long names."""
+    files = [
+        SimpleUploadedFile(f"{'x' * 200}-{name}", (SAMPLES / name).read_bytes())
+        for name in ("broken.csv", "dfia-2025.csv")
+    ]
     upload = uploads.receive(files, by="operator", form=uuid4())
     if previewed:
         uploads.work_off(upload.pk)
