@@ -213,7 +213,7 @@ def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "is_change": bool(statuses[Status.CREATED] or statuses[Status.UPDATED]),
         "problems": problems,
         "more_problems": sum(file.problem_count for file in files) - len(problems),
-        "columns": [head for _, head, _ in COUNTED],
+        "columns": [(head, words.format(s="s")) for _, head, words in COUNTED],
         "licenses": [_row(license, names[license.file_id]) for license in found["page"]],
         "days": uploads.CONTENT_DAYS,
         **found,
