@@ -410,7 +410,7 @@ def test_who_clicks_twice_asks_once(operator: Client, asked: Callable[[], int]) 
 
 
 def test_what_changes_after_the_preview_is_followed_and_told(operator: Client) -> None:
-    loaded(OLDER)
+    loaded(LICENSE, OLDER)
     upload = previewed(operator, ("ledgers.txt", text_file([LICENSE, replace(SECOND, number=OLDER.number), NEW])))
     loaded(replace(LICENSE, printed_on=date(2026, 5, 1)))
     sql("UPDATE license_license SET currency = 'EUR' WHERE license_number = %s", OLDER.number)
@@ -491,7 +491,7 @@ def poll(client: Client, upload: Upload) -> HttpResponse:
 def test_the_page_follows_the_worker(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while the load's transaction is open: how far it is is told beside it."""
     refused = replace(LICENSE, has_balances=False)
-    upload = uploaded(operator, ("ledgers.txt", text_file([refused, NEW])))
+    upload = uploaded(operator, ("ledgers.txt", text_file([refused, NEW, OLDER])))
     live = read(operator.get(address(upload))).text("//*[@id='live']")
     assert live == "A worker is asked to read the ledgers."
     seen: list[str] = []
@@ -506,12 +506,14 @@ def test_the_page_follows_the_worker(operator: Client, monkeypatch: pytest.Monke
         leased_until.append(until)
 
     monkeypatch.setattr(uploads._Bar, "stepped", look)
+    monkeypatch.setattr(loader, "LICENSES_AT_ONCE", 1)
     uploads.work_off(upload.pk)
-    assert len(seen) == len(loader.STEPS)
-    assert seen == sorted(seen)
-    assert leased_until == sorted(set(leased_until))  # it gets on, so nobody else takes it
-    # the file is read, that is half of the way, and one of two licenses done with
-    assert (seen[0], seen[len(seen) // 2 - 1], seen[-1]) == (76, 87, 100)
+    steps = len(loader.STEPS)
+    assert len(seen) == 2 * steps
+    assert (seen, leased_until) == (sorted(seen), sorted(leased_until))
+    assert len(set(leased_until)) == len(set(seen))  # it gets on, so nobody else takes it
+    # the file is read, that is half of the way, and one of three licenses done with
+    assert (seen[0], seen[steps - 1], seen[steps], seen[-1]) == (67, 83, 84, 100)
     assert poll(operator, upload).headers["HX-Redirect"] == address(upload)
     upload.refresh_from_db()
     decide(operator, upload, "confirm")
