@@ -179,7 +179,7 @@ def _active(upload: Upload) -> dict[str, Any]:
 def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     files = list(upload.files.defer("content").order_by("pk"))
     is_loaded = upload.state == UploadState.LOADED or (upload.state == UploadState.FAILED and bool(upload.decided_by))
-    licenses = _compared(UploadedLicense.objects.filter(file__upload=upload, is_loaded=is_loaded))
+    licenses = _with_some_changes(UploadedLicense.objects.filter(file__upload=upload, is_loaded=is_loaded))
     statuses: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for status, of_one, is_as_previewed in licenses.values_list("status", "counts", "is_as_previewed"):
@@ -193,7 +193,7 @@ def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         licenses = licenses.filter(is_as_previewed=False)
     else:
         licenses = licenses.filter(status=only)
-    found = paged(request, _with_some_changes(licenses).order_by("file_id", "line", "pk"))
+    found = paged(request, licenses.order_by("file_id", "line", "pk"))
     names = {file.pk: file.name for file in files}
     problems = [Problem(**problem) for file in files for problem in file.problems][: uploads.MOST_PROBLEMS]
     return {
@@ -220,8 +220,8 @@ def _over(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     }
 
 
-def _compared(licenses: QuerySet[UploadedLicense]) -> QuerySet[Any]:
-    """Each with whether the preview said the same of it."""
+def _with_some_changes(licenses: QuerySet[UploadedLicense]) -> QuerySet[Any]:
+    """Each with its first changes, and whether the preview said the same of it."""
     previewed = UploadedLicense.objects.filter(
         file=OuterRef("file"),
         license_number=OuterRef("license_number"),
@@ -229,16 +229,12 @@ def _compared(licenses: QuerySet[UploadedLicense]) -> QuerySet[Any]:
         status=OuterRef("status"),
         changes=OuterRef("changes"),
     )
-    return licenses.annotate(is_as_previewed=Exists(previewed))
-
-
-def _with_some_changes(licenses: QuerySet[Any]) -> QuerySet[Any]:
     some = Func(
         F("changes"),
         template=f"jsonb_path_query_array(%(expressions)s, '$[0 to {MOST_CHANGES - 1}]')",
         output_field=JSONField(),
     )
-    return licenses.annotate(some=some).defer("changes")
+    return licenses.annotate(some=some, is_as_previewed=Exists(previewed)).defer("changes")
 
 
 def _row(license: Any, file_name: str) -> dict[str, Any]:
