@@ -20,7 +20,7 @@ from ledger.icegate.parse import parse_bytes, parse_file
 from ledger.models import BillOfEntry, BillOfEntryLine, LicenseBalance
 from license.models import Company, ExportItem, ImportItem, Port, SionNorm
 from license.models import License as OurLicense
-from tests.conftest import TABLES, assert_balances_follow_facts, one, sql
+from tests.conftest import TABLES, assert_balances_follow_facts, empty_tables, one, sql
 from tests.engine.sessions import session
 from tests.icegate.render import Bill, Item, License, Mess, csv_file, html_file, text_file
 
@@ -555,7 +555,7 @@ def test_customs_is_the_judge_of_made_up_ledgers(
 ) -> None:
     from ledger.engine import drain
 
-    sql(f"TRUNCATE {TABLES} RESTART IDENTITY")
+    empty_tables()
     for status in (Status.CREATED, Status.UNCHANGED):
         parsed = parse_bytes("ledger", render(licenses, mess))
         assert parsed.problems == ()

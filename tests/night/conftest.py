@@ -18,7 +18,7 @@ import redis
 from django_setup import BACKEND
 from processes import celery
 from servers import temporary_servers
-from tests.conftest import TABLES
+from tests.conftest import EMPTY_TABLES
 from tests.night.clock import MovedClock
 
 PATIENCE_SECONDS = 60
@@ -133,7 +133,7 @@ def moved_servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
 @pytest.fixture
 def world(moved_servers: World) -> World:
     """Its tables and queues are empty, and no process of ours runs."""
-    moved_servers.sql(f"TRUNCATE {TABLES} RESTART IDENTITY")
+    moved_servers.sql(EMPTY_TABLES)
     with redis.Redis.from_url(moved_servers.environment["CELERY_BROKER_URL"]) as broker:
         broker.flushall()
     return moved_servers
