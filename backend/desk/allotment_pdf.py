@@ -4,16 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer
 
-from desk.files import sent, snapshot
 from desk.pdf import (
     BODY,
     LABEL,
@@ -34,32 +29,19 @@ from desk.pdf import (
     section,
     words,
 )
-from desk.standing import Standing, standing
-from desk.views import page
+from desk.standing import Standing
 from desk.workbook import moment
 from ledger.models import Allotment, AllotmentLine
 from license.formats import day, indian
 from license.formats import quantity as short
 
 
-@page("ledger.view_allotment", "license.view_license")
-def sheet(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """What the allotment reserves, of one snapshot."""
-    when = timezone.now()
-    with snapshot():
-        found = get_object_or_404(Allotment.objects.select_related("company", "release"), pk=pk)
-        lines = list(
-            found.lines.select_related("import_item__license__exporter", "import_item__license__port").select_related(
-                "import_item__hs_code"
-            )
-            .order_by("import_item__license__license_number", "import_item__serial_number")
-        )  # fmt: skip
-        so_far, bills = standing(found), [str(bill) for bill in found.bills_of_entry.order_by("date", "number")]
-        if not bills and hasattr(found, "release"):
-            bills = [f"nobody: given up {found.release.when_and_why()}"]
-    printed = f"Printed {moment(when)} by {request.user.get_username()}"
-    part = Part(str(found), printed, str(found), list(_story(found, lines, so_far, bills, when)))
-    return sent(document(str(found), [part]), str(found), "pdf")
+def as_pdf(
+    allotment: Allotment, lines: list[AllotmentLine], so_far: Standing, bills: list[str], when: datetime, who: str
+) -> IO[bytes]:
+    """The sheet, which says that this user has printed it."""
+    story = list(_story(allotment, lines, so_far, bills, when))
+    return document(str(allotment), [Part(str(allotment), f"Printed {moment(when)} by {who}", str(allotment), story)])
 
 
 def _story(

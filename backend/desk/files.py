@@ -17,7 +17,6 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
-from desk.balance_pdf import as_pdf
 from desk.balance_sheet import LICENSE, MAX_SHEETS, Sheet, as_workbook, cells
 from desk.licenses import FIGURES, STATES, LicenseFilter, all_licenses, in_order, marks, totals
 from desk.views import Page, page
@@ -156,7 +155,12 @@ def _sheets(numbers: list[str], kind: str) -> list[Sheet]:
 
 
 def _sent_sheets(sheets: list[Sheet], name: str, kind: str) -> HttpResponseBase:
-    return sent((as_pdf if kind == "pdf" else as_workbook)(sheets), name, kind)
+    if kind == "pdf":
+        # by what it is drawn with, every worker and command, which know the addresses, would start a tenth later
+        from desk.balance_pdf import as_pdf
+
+        return sent(as_pdf(sheets), name, kind)
+    return sent(as_workbook(sheets), name, kind)
 
 
 # ── What they share ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from desk import allot, allotment_pdf, documents, files, find, forecast, give_up, items, ledgers, match, night, views
+from desk import allot, allotment_sheet, documents, files, find, forecast, give_up, items, ledgers, match, night, views
 from desk.entry import site
 
 
@@ -37,7 +37,7 @@ urlpatterns = [
     path("allotments/", documents.allotments, name="allotments"),
     path("allotments/<int:pk>/", views.allotment, name="allotment"),
     path("allotments/<int:pk>/give-up/", give_up.give_up, name="give_up"),
-    path("allotments/<int:pk>/sheet.pdf", allotment_pdf.sheet, name="allotment_pdf"),
+    path("allotments/<int:pk>/sheet.pdf", allotment_sheet.sheet, name="allotment_pdf"),
     path("ledgers/", ledgers.ledgers, name="ledgers"),
     path("ledgers/<int:pk>/", ledgers.upload, name="upload"),
     path("ledgers/<int:pk>/licenses/<int:license_pk>/", ledgers.uploaded_license, name="uploaded_license"),
