@@ -46,11 +46,6 @@ def licenses(database: None) -> None:
     drain()
 
 
-@pytest.fixture(autouse=True)
-def quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def item(serial: int, number: str = NUMBER) -> ImportItem:
     return ImportItem.objects.get(license__license_number=number, serial_number=serial)
 
