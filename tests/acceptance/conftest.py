@@ -17,6 +17,8 @@ from processes import celery
 from servers import Servers
 
 PATIENCE_SECONDS = 60
+WORKER = ("worker", "--without-mingle", "--loglevel=info")
+"""One that does not wait a second for other workers, of which there are none, before it is ready."""
 
 
 def until(is_so: Callable[[], bool], what: str) -> None:
@@ -63,7 +65,7 @@ def no_messages(live_servers: Servers) -> None:
 @pytest.fixture
 def worker(tmp_path: Path) -> Generator[subprocess.Popen[bytes]]:
     """A worker without beat: it knows only what it is told."""
-    with celery("worker", "--loglevel=info", "--concurrency=2", log="worker.log", folder=tmp_path) as process:
+    with celery(*WORKER, "--concurrency=2", log="worker.log", folder=tmp_path) as process:
         until(lambda: "ready." in (tmp_path / "worker.log").read_text(), "the worker is ready")
         yield process
 

@@ -21,7 +21,7 @@ from processes import celery
 from reconcile.models import ReconciliationRun
 from reconcile.tasks import check_night
 from servers import Servers
-from tests.acceptance.conftest import balance_of, is_idle, manage, nothing_is_pending, until
+from tests.acceptance.conftest import WORKER, balance_of, is_idle, manage, nothing_is_pending, until
 from tests.conftest import assert_balances_follow_facts, sql
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -58,9 +58,7 @@ def test_a_worker_keeps_its_connections_and_replaces_those_that_broke(license: L
             seen |= {pid for (pid,) in sql(sessions)}
         return seen
 
-    with celery(
-        "worker", "--loglevel=info", "--concurrency=2", log="1.log", folder=tmp_path, environment={"PGAPPNAME": "kept"}
-    ):
+    with celery(*WORKER, "--concurrency=2", log="1.log", folder=tmp_path, environment={"PGAPPNAME": "kept"}):
         kept = follow(range(1, 11))
         assert 1 <= len(kept) <= 2  # one for each process
         sql(f"SELECT pg_terminate_backend(pid) FROM ({sessions}) AS session")
@@ -86,7 +84,7 @@ def test_the_sweep_finds_what_no_signal_announced(license: License, tmp_path: Pa
     # everybody else is told: PostgreSQL alone knows of this write
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("UPDATE license_exportitem SET cif_fc = 1234")
-    with celery("worker", "--beat", "--loglevel=info", "--concurrency=2", log="worker.log", folder=tmp_path):
+    with celery(*WORKER, "--beat", "--concurrency=2", log="worker.log", folder=tmp_path):
         until(lambda: balance_of(license) == 1234, "a raw write")
         until(nothing_is_pending, "an empty outbox")
     assert_balances_follow_facts()
@@ -94,7 +92,7 @@ def test_the_sweep_finds_what_no_signal_announced(license: License, tmp_path: Pa
 
 def test_a_worker_killed_while_it_works_loses_nothing(license: License, tmp_path: Path) -> None:
     """kill -9 in mid-recompute, held there by somebody's lock on the balance; then another worker takes over."""
-    with celery("worker", "--beat", "--loglevel=info", "--concurrency=1", log="1.log", folder=tmp_path) as first:
+    with celery(*WORKER, "--beat", "--concurrency=1", log="1.log", folder=tmp_path) as first:
         until(lambda: balance_of(license) == 1000, "the first balance")
         with psycopg.connect(os.environ["DATABASE_URL"]) as holder:
             holder.execute("SELECT FROM ledger_licensebalance FOR UPDATE")
@@ -107,7 +105,7 @@ def test_a_worker_killed_while_it_works_loses_nothing(license: License, tmp_path
             first.wait()
     assert not nothing_is_pending()
     assert balance_of(license) == 1000
-    with celery("worker", "--beat", "--loglevel=info", "--concurrency=2", log="2.log", folder=tmp_path):
+    with celery(*WORKER, "--beat", "--concurrency=2", log="2.log", folder=tmp_path):
         until(lambda: balance_of(license) == 1500, "the balance")
         until(nothing_is_pending, "an empty outbox")
     assert_balances_follow_facts()
@@ -136,7 +134,7 @@ def test_a_database_that_was_read_only_is_followed_again(license: License, tmp_p
     [[name]] = sql("SELECT quote_ident(current_database())")
     sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     try:
-        with celery("worker", "--beat", "--loglevel=info", "--concurrency=1", log="worker.log", folder=tmp_path):
+        with celery(*WORKER, "--beat", "--concurrency=1", log="worker.log", folder=tmp_path):
             until(lambda: "in a read-only transaction" in (tmp_path / "worker.log").read_text(), "it is refused")
             assert balance_of(license) is None
             sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
@@ -232,7 +230,7 @@ def test_a_worker_killed_in_the_night_leaves_its_chunk_to_another(license: Licen
         sql("SET LOCAL ledger.engine = 'on'")
         sql("UPDATE ledger_licensebalance SET balance_cif = 1")
     with (
-        celery("worker", "--loglevel=info", "--concurrency=1", log="1.log", folder=tmp_path) as first,
+        celery(*WORKER, "--concurrency=1", log="1.log", folder=tmp_path) as first,
         psycopg.connect(os.environ["DATABASE_URL"]) as holder,
     ):
         holder.execute("SELECT FROM ledger_licensebalance FOR UPDATE")
@@ -247,7 +245,7 @@ def test_a_worker_killed_in_the_night_leaves_its_chunk_to_another(license: Licen
     # nobody can know that it is dead before its lease is over
     assert "Others are at its last licenses" in sync_all_licenses()["output"]
     sql("UPDATE reconcile_reconciliationchunk SET leased_until = now()")
-    with celery("worker", "--loglevel=info", "--concurrency=2", log="2.log", folder=tmp_path):
+    with celery(*WORKER, "--concurrency=2", log="2.log", folder=tmp_path):
         check_night.delay()
         until(lambda: ReconciliationRun.objects.get().status == "complete", "the run is gone on with")
     run.refresh_from_db()

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,19 +22,22 @@ from lmanagement.celery import app
 from lmanagement.watchdog import Stall
 from processes import running
 from servers import Servers
-from tests.acceptance.conftest import balance_of, is_idle, until
+from tests.acceptance.conftest import WORKER, balance_of, is_idle, until
 from tests.engine.sessions import gate, wait_at_the_gate
+
+AS_DOCUMENTED = ("worker", "--loglevel=info")
+"""Where the broker goes away: what a worker does when it comes back is part of the test."""
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
 @contextmanager
-def worker_that_stalls(folder: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker_that_stalls(folder: Path, how: str, worker: Sequence[str] = WORKER) -> Iterator[subprocess.Popen[bytes]]:
     """A worker which stalls like this on SIGUSR2, and whose watchdog has a second of patience left then."""
-    command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.stalled_worker", "worker", "--concurrency=2"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.stalled_worker", *worker, "--concurrency=2"]
     environment = {**os.environ, "STALL": how, "PYTHONPATH": str(CHECKOUT)}
     log = folder / "worker.log"
-    with running([*command, "--loglevel=info"], log, environment=environment) as process:
+    with running(command, log, environment=environment) as process:
         until(lambda: "listens" in log.read_text(), "it is ready")
         yield process
 
@@ -78,7 +81,7 @@ def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, lic
 
 def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_servers: Servers) -> None:
     """That is what it is for: workers stall when their broker comes back."""
-    with worker_that_stalls(tmp_path, "begins none") as worker:
+    with worker_that_stalls(tmp_path, "begins none", AS_DOCUMENTED) as worker:
         until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
         # one that has a message which it has not begun may end
         until(lambda: is_idle(tmp_path / "worker.log"), "it is idle")
@@ -107,7 +110,7 @@ def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_s
 def test_a_worker_that_can_do_nothing_stays(
     is_there: bool, license: License, tmp_path: Path, live_servers: Servers
 ) -> None:
-    with worker_that_stalls(tmp_path, "not at all") as worker:
+    with worker_that_stalls(tmp_path, "not at all", AS_DOCUMENTED) as worker:
         hints.send(Keys())
         until(lambda: balance_of(license) == 1000 and nothing_is_queued(live_servers), "it works")
         until(lambda: is_idle(tmp_path / "worker.log"), "it is idle")

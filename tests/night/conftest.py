@@ -65,6 +65,7 @@ class World:
         return celery(
             "worker",
             "--beat",
+            "--without-mingle",  # nobody is there to wait for
             "--loglevel=info",
             "--concurrency=2",
             log="worker.log",
