@@ -31,7 +31,7 @@ MINIMAL = {
     "license_importitem_item_names":   ({"importitem_id": "1", "itemname_id": "1"},              {}),
     "ledger_billofentry":              ({"number": "'1'"},                                       {"date": "NULL", "port_id": "NULL", "company_id": "NULL", "exchange_rate": "NULL"}),
     "ledger_billofentryline":          ({"bill_of_entry_id": "1", "import_item_id": "1"}, {
-        "transaction_type": "'D'", "quantity": "0", "cif_fc": "0", "cif_inr": "0", "source": "'manual'", "disputed_since": "NULL"}),
+        "transaction_type": "'D'", "quantity": "0", "cif_fc": "0", "cif_inr": "0", "source": "'manual'", "disputed_since": "NULL", "entered_at": "now()"}),
     "ledger_allotment":                ({"company_id": "1"}, {
         "type": "'AT'", "item_name": "''", "required_quantity": "0", "unit_price": "NULL", "estimated_arrival_date": "NULL", "last_day": "NULL", "created_at": "now()"}),
     "ledger_allotmentline":            ({"allotment_id": "1", "import_item_id": "1"},            {"quantity": "0", "cif_fc": "0", "cif_inr": "0"}),
