@@ -307,7 +307,7 @@ def backend(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_SKIP_CHECKS"):
         monkeypatch.delenv(name)
 
 
