@@ -598,6 +598,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "is larger than" in parse_file(tmp_path / "large.csv").problems[0].message
 
 
+def test_a_file_of_more_licenses_than_any_ledger_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "MOST_LICENSES", 3)
+    for count, refused in ((3, False), (4, True)):
+        file = parse_bytes("x", b"Regn.No.,,\n" * count)
+        assert ("has 4 lines that begin with Regn.No., and no ledger has" in file.problems[0].message) is refused
+        assert (len(file.problems) == 1) is refused
+
+
 def test_a_file_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "ledger.pdf").write_text("\n".join(lines()))
     file = parse_file(str(tmp_path / "ledger.pdf"))

@@ -10,6 +10,11 @@ from ledger.icegate.rows import MAX_FILE_BYTES, UnreadableFileError, read_rows
 from ledger.icegate.sections import read_sections
 
 
+MOST_LICENSES = 200_000
+"""Of a file. It is a hundred times what a ledger of 10 MB has; of lines that only look like licenses so many would take
+gigabytes."""
+
+
 def parse_file(path: str | os.PathLike[str]) -> ParsedFile:
     """All that the file at this path says. Raises nothing: a file that cannot be read is a problem too."""
     name = os.fspath(path)
@@ -36,6 +41,8 @@ def parse_bytes(name: str, data: bytes) -> ParsedFile:
             name, "has no line that begins with Regn.No., so it is no item-wise ledger; choose another"
         )
         return ParsedFile(name, (), (*nothing_found.problems, *problems))
+    if len(sections) > MOST_LICENSES:
+        return _refused(name, f"has {len(sections)} lines that begin with Regn.No., and no ledger has; choose another")
     outcomes = read_licenses(name, sections, before)
     for outcome in outcomes:
         problems += [
