@@ -160,8 +160,8 @@ def convert(mismatch: Mismatch, bill_of_entry_id: int, *, keep_rest: bool, by: P
     bill has taken is released: that becomes an allotment of its own, at the price of the first, which goes on with the
     rest. Raises ChangedError."""
     with transaction.atomic(durable=True):
-        allotment = Allotment.objects.select_for_update().filter(pk=mismatch.subject_id).first()
         bill = BillOfEntry.objects.select_for_update(no_key=True).filter(pk=bill_of_entry_id).first()
+        allotment = Allotment.objects.select_for_update().filter(pk=mismatch.subject_id).first()
         _must_be_as_seen(mismatch)
         candidates = {mismatch.other_id, *(other["bill_of_entry_id"] for other in mismatch.details["others"])}
         if allotment is None or bill is None or bill.pk not in candidates:
@@ -214,6 +214,8 @@ def merge(mismatch: Mismatch, *, by: Person, reason: str = "") -> None:
     with transaction.atomic(durable=True):
         pair = BillOfEntry.objects.select_for_update().filter(pk__in=[mismatch.subject_id, mismatch.other_id])
         bills = {bill.pk: bill for bill in pair.order_by("pk")}
+        released = Allotment.objects.filter(bills_of_entry=mismatch.subject_id).order_by("pk")
+        allotments = list(released.select_for_update(of=("self",), no_key=True))
         _must_be_as_seen(mismatch)
         ours, theirs = bills.get(mismatch.subject_id), bills.get(mismatch.other_id or 0)
         if ours is None or theirs is None:
@@ -225,7 +227,7 @@ def merge(mismatch: Mismatch, *, by: Person, reason: str = "") -> None:
             else:
                 line.bill_of_entry = theirs
                 line.save(update_fields=["bill_of_entry"])
-        theirs.allotments.add(*ours.allotments.all())
+        theirs.allotments.add(*allotments)
         if not ours.lines.exists():
             ours.delete()
             for name in ("port_id", "company_id", "exchange_rate"):

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from ledger import customs
@@ -29,7 +29,7 @@ from license.models import Company, ExportItem
 from reconcile import night
 from reconcile.models import FindingKind, ReconciliationRun, RunTrigger
 from reconcile.report import findings_of, words
-from tests.conftest import sql
+from tests.conftest import one, sql
 from tests.customs.world import (
     BILL,
     DISPUTED,
@@ -49,6 +49,7 @@ from tests.customs.world import (
     loaded,
     typed,
 )  # fmt: skip
+from tests.engine.sessions import wait_until
 from tests.icegate.render import text_file
 
 
@@ -472,6 +473,28 @@ def test_of_two_who_settle_the_same_in_the_same_second_one_does(meera: User) -> 
         assert sorted(people.map(settle, range(4))) == [False, False, False, True]
     assert Allotment.objects.count() == 2
     assert Settlement.objects.count() == 1
+
+
+def test_who_converts_and_who_saves_the_bill_with_the_allotment_do_not_wait_for_each_other(meera: User) -> None:
+    loaded(NOTHING_YET)
+    allotment = allot(10, 400)
+    loaded(LICENSE)
+    seen, bill = the(UNCONVERTED), BillOfEntry.objects.get()
+
+    def settle() -> None:
+        try:
+            with pytest.raises(ChangedError):
+                convert(seen, bill.pk, keep_rest=False, by=meera)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as people:
+        with transaction.atomic():  # as data entry does: the bill, then its links
+            BillOfEntry.objects.select_for_update(no_key=True).get(pk=bill.pk)
+            settled = people.submit(settle)
+            wait_until(lambda: one("SELECT count(*) FROM pg_locks WHERE NOT granted"), "the other comes")
+            bill.allotments.set([allotment])
+        settled.result()
 
 
 def test_a_license_is_asked_about_alone(meera: User) -> None:
