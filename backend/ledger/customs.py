@@ -288,7 +288,8 @@ def _split(allotment: Allotment, bill: BillOfEntry) -> Allotment | None:
     allotment.required_quantity -= quantity
     allotment.save(update_fields=["required_quantity"])
     for line, (quantity, cif_fc) in taken.items():
-        cif_inr = (line.cif_inr * cif_fc / line.cif_fc).quantize(CENT, ROUND_HALF_UP) if line.cif_fc else Decimal(0)
+        part, whole = (cif_fc, line.cif_fc) if line.cif_fc else (quantity, line.quantity)
+        cif_inr = (line.cif_inr * part / whole).quantize(CENT, ROUND_HALF_UP)
         part_of_it.lines.create(import_item_id=line.import_item_id, quantity=quantity, cif_fc=cif_fc, cif_inr=cif_inr)
         if (quantity, cif_fc) == (line.quantity, line.cif_fc):
             line.delete()
@@ -301,13 +302,14 @@ def _split(allotment: Allotment, bill: BillOfEntry) -> Allotment | None:
 
 
 def _taken(line: AllotmentLine, bill: BillOfEntry) -> tuple[Decimal, Decimal]:
-    """How much of an allotment's line a bill has taken that no other allotment accounts for."""
+    """How much of an allotment's line a bill has taken that no other allotment accounts for: by quantity where both have
+    one, else by value."""
     debit = bill.lines.filter(import_item=line.import_item_id, transaction_type=TransactionType.DEBIT).first()
     if debit is None:
         return Decimal(0), Decimal(0)
     others = AllotmentLine.objects.filter(import_item=line.import_item_id, allotment__bills_of_entry=bill)
     known = others.aggregate(quantity=Sum("quantity", default=Decimal(0)), cif_fc=Sum("cif_fc", default=Decimal(0)))
-    if line.quantity:
+    if line.quantity and debit.quantity:
         quantity = min(line.quantity, max(debit.quantity - known["quantity"], Decimal(0)))
         return quantity, (line.cif_fc * quantity / line.quantity).quantize(CENT, ROUND_HALF_UP)
     return Decimal(0), min(line.cif_fc, max(debit.cif_fc - known["cif_fc"], Decimal(0)))

@@ -141,6 +141,33 @@ def test_a_value_without_a_quantity_is_taken_by_its_value(meera: User, drained: 
     convert(the(UNCONVERTED), BillOfEntry.objects.get().pk, keep_rest=True, by=meera)
     drained()
     assert balance() == 1000 - 400 - 100
+    assert nothing_is_open()
+
+
+def test_a_debit_without_a_quantity_takes_value_alone(meera: User, drained: Callable[[], None]) -> None:
+    loaded(NOTHING_YET)
+    allot(10, 500)
+    loaded(replace(LICENSE, bills=(replace(BILL, quantity=Decimal(0)),)))
+    convert(the(UNCONVERTED), BillOfEntry.objects.get().pk, keep_rest=True, by=meera)
+    drained()
+    assert list(AllotmentLine.objects.order_by("pk").values_list("quantity", "cif_fc", "cif_inr")) == [
+        (10, 100, 8000), (0, 400, 32000),
+    ]  # fmt: skip
+    assert nothing_is_open()
+    AllotmentLine.objects.filter(allotment=1).update(cif_fc=0)
+    assert nothing_is_open()
+
+
+def test_the_rupees_of_a_line_without_a_value_are_split_by_quantity(meera: User) -> None:
+    loaded(NOTHING_YET)
+    first = allot(30, 0)
+    allot(10, 0, serial_number=1, into=first)
+    AllotmentLine.objects.update(cif_inr=100)
+    loaded(replace(LICENSE, bills=(BILL, replace(BILL, serial_number=1))))
+    convert(the(UNCONVERTED), BillOfEntry.objects.get().pk, keep_rest=True, by=meera)
+    assert list(AllotmentLine.objects.order_by("pk").values_list("allotment", "quantity", "cif_inr")) == [
+        (1, 20, Decimal("66.67")), (2, 10, Decimal("33.33")), (2, 10, 100),
+    ]  # fmt: skip
 
 
 def test_of_several_bills_the_likeliest_is_proposed_and_another_may_be_the_one(meera: User) -> None:

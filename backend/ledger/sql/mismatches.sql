@@ -1,4 +1,4 @@
--- Where customs' newest ledgers and ours differ, and nobody has settled it: a row for each, by kind (docs/match.md says
+-- Where customs' newest ledgers and ours differ, and nobody has settled it: a row for each, by kind (docs/pages.md says
 -- what each means). `figures` are those that a settlement is of, `amount` is in the license's currency. of_licenses and
 -- kind NULL: all of them.
 WITH unconfirmed AS MATERIALIZED (
@@ -18,7 +18,7 @@ WITH unconfirmed AS MATERIALIZED (
         AND coalesce(%(kind)s, 'unconverted') = 'unconverted'
 ), met AS (
     -- debits of the same import item that came into our books after the allotment was made, as far as no other allotment
-    -- is linked to their bill: a twentieth that is left over is none
+    -- is linked to their bill: a twentieth that is left over is none. By quantity where both have one, else by value
     SELECT reserved.*, debit.bill_of_entry_id, bill.date, rest.quantity AS rest_quantity, rest.cif_fc AS rest_cif_fc
     FROM reserved
     JOIN ledger_billofentryline AS debit
@@ -35,7 +35,10 @@ WITH unconfirmed AS MATERIALIZED (
     ) AS rest
     WHERE coalesce(debit.entered_at > reserved.created_at, bill.date >= reserved.made_on)
         AND coalesce(bill.date >= reserved.made_on - 30, true)
-        AND CASE WHEN debit.quantity > 0 THEN rest.quantity > debit.quantity / 20 ELSE rest.cif_fc > debit.cif_fc / 20 END
+        AND CASE
+            WHEN debit.quantity > 0 AND reserved.quantity > 0 THEN rest.quantity > debit.quantity / 20
+            ELSE reserved.cif_fc > 0 AND rest.cif_fc > debit.cif_fc / 20
+        END
         AND NOT EXISTS (
             SELECT FROM ledger_settlement AS settled
             WHERE settled.kind = 'unconverted'
