@@ -210,7 +210,8 @@ def take_out(mismatch: Mismatch, *, by: Person, reason: str) -> None:
 
 def merge(mismatch: Mismatch, *, by: Person, reason: str = "") -> None:
     """Make two bills of entry one: customs'. What customs does not confirm of ours goes over to it; on an item that is
-    debited on both, customs' figures stand. What is released by ours is released by it. Raises ChangedError."""
+    debited on both, customs' figures stand. On an item of another license, where customs confirms neither, ours keeps
+    its debit. What is released by ours is released by it. Raises ChangedError."""
     with transaction.atomic(durable=True):
         pair = BillOfEntry.objects.select_for_update().filter(pk__in=[mismatch.subject_id, mismatch.other_id])
         bills = {bill.pk: bill for bill in pair.order_by("pk")}
@@ -220,19 +221,24 @@ def merge(mismatch: Mismatch, *, by: Person, reason: str = "") -> None:
         ours, theirs = bills.get(mismatch.subject_id), bills.get(mismatch.other_id or 0)
         if ours is None or theirs is None:
             raise ChangedError
-        there = set(theirs.lines.values_list("import_item", "transaction_type"))
+        there = theirs.lines.values_list("import_item", "transaction_type")
+        taken = set(there)
+        stand = set(there.filter(Q(import_item__license=mismatch.license_id) | ~UNCONFIRMED))
         for line in ours.lines.select_for_update().filter(UNCONFIRMED):
-            if (line.import_item_id, line.transaction_type) in there:
+            place = (line.import_item_id, line.transaction_type)
+            if place in stand:
                 line.delete()
-            else:
+            elif place not in taken:
                 line.bill_of_entry = theirs
                 line.save(update_fields=["bill_of_entry"])
         theirs.allotments.add(*allotments)
         if not ours.lines.exists():
             ours.delete()
+            of_day = BillOfEntry.objects.filter(number=theirs.number, date=theirs.date)
             for name in ("port_id", "company_id", "exchange_rate"):
-                if getattr(theirs, name) is None:
-                    setattr(theirs, name, getattr(ours, name))
+                value = getattr(ours, name)
+                if getattr(theirs, name) is None and not (name == "port_id" and of_day.filter(port=value).exists()):
+                    setattr(theirs, name, value)
             theirs.save()
         _record(mismatch, f"{mismatch.sentence}: made one.", by=by, reason=reason)
 
@@ -302,8 +308,8 @@ def _split(allotment: Allotment, bill: BillOfEntry) -> Allotment | None:
 
 
 def _taken(line: AllotmentLine, bill: BillOfEntry) -> tuple[Decimal, Decimal]:
-    """How much of an allotment's line a bill has taken that no other allotment accounts for: by quantity where both have
-    one, else by value."""
+    """How much of an allotment's line a bill has taken that no other allotment accounts for: by quantity where both
+    have one, else by value."""
     debit = bill.lines.filter(import_item=line.import_item_id, transaction_type=TransactionType.DEBIT).first()
     if debit is None:
         return Decimal(0), Decimal(0)

@@ -22,6 +22,7 @@ from ledger.models import (
     BillOfEntry,
     BillOfEntryLine,
     LicenseBalance,
+    LicenseChange,
     MismatchKind,
     Settlement,
 )
@@ -373,6 +374,62 @@ def test_what_customs_shows_of_our_bill_on_another_license_stays_with_it(meera: 
     assert list(BillOfEntryLine.objects.order_by("pk").values_list("bill_of_entry__date", "source")) == [
         (IMPORTED, "icegate"), (OTHER_DAY[1], "icegate"),
     ]  # fmt: skip
+
+
+def test_a_debit_of_another_license_that_nobody_confirms_is_not_lost(meera: User, drained: Callable[[], None]) -> None:
+    loaded(LICENSE)
+    theirs = BillOfEntry.objects.get()
+    loaded(replace(LICENSE, number="0310000002", bills=()))
+    typed(*OTHER_DAY, 390)
+    elsewhere = typed(*OTHER_DAY, 77, license_id=2)
+    BillOfEntryLine.objects.create(bill_of_entry=theirs, import_item=elsewhere.import_item, quantity=5, cif_fc=55)
+    merge(mismatches(TWIN)[0], by=meera)
+    assert list(BillOfEntryLine.objects.order_by("pk").values_list("bill_of_entry", "cif_fc")) == [
+        (theirs.pk, 400), (elsewhere.bill_of_entry_id, 77), (theirs.pk, 55),
+    ]  # fmt: skip
+    assert mismatches(TWIN) == []
+    assert {found.amount for found in mismatches(DISPUTED)} == {55, 77}
+    drained()
+
+
+def test_the_port_of_ours_is_not_taken_over_where_a_third_bill_has_it(meera: User) -> None:
+    loaded(LICENSE)
+    theirs = BillOfEntry.objects.get()
+    port, theirs.port = theirs.port, None
+    theirs.save()
+    BillOfEntry.objects.create(number="4711", date=IMPORTED, port=port)
+    typed(*OTHER_DAY, 390)
+    merge(the(TWIN), by=meera)
+    assert list(BillOfEntry.objects.order_by("pk").values_list("date", "port__code")) == [
+        (IMPORTED, None), (IMPORTED, "INNSA1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ours", [OTHER_PORT, OTHER_DAY, NO_PORT])
+def test_the_next_ledger_makes_no_second_bill_of_what_was_made_one(
+    ours: tuple[str, date, str | None], meera: User
+) -> None:
+    loaded(LICENSE)
+    typed(*ours, 390)
+    merge(the(TWIN), by=meera)
+    LicenseChange.objects.all().delete()
+    for printed_on in (PRINTED, TODAY):
+        loaded(replace(LICENSE, printed_on=printed_on))
+        assert nothing_is_open()
+    assert not LicenseChange.objects.filter(source="ledger_billofentryline").exists()
+    assert BillOfEntry.objects.count() == BillOfEntryLine.objects.count() == 1
+
+
+def test_a_debit_that_was_taken_out_comes_again_when_a_ledger_shows_it(
+    meera: User, drained: Callable[[], None]
+) -> None:
+    loaded(LICENSE)
+    loaded(replace(LICENSE, bills=(), printed_on=PRINTED + timedelta(1)))
+    take_out(the(DISPUTED), by=meera, reason="cancelled")
+    loaded(replace(LICENSE, printed_on=TODAY))
+    drained()
+    assert balance() == 600
+    assert nothing_is_open()
 
 
 def test_two_bills_are_two_and_ours_is_asked_about_as_such(meera: User) -> None:
