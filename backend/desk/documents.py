@@ -26,6 +26,8 @@ MOST_ADDED_UP = 1_000
 
 def licenses_typed(typed: str) -> QuerySet[License]:
     """The license of a number as somebody typed it, if there is one."""
+    if "\0" in typed:  # PostgreSQL has no text with it
+        return License.objects.none()
     return License.objects.filter(license_number__in=(typed.strip(), as_license_number(typed)))
 
 

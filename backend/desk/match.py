@@ -147,7 +147,7 @@ def _settle(request: HttpRequest, found: Mismatch | None) -> str:
     do, bill = request.POST.get("do", ""), request.POST.get("bill", "")
     form = _Settling(
         request.user,
-        request.POST.get("reason", "").strip()[:REASON_LENGTH],
+        request.POST.get("reason", "").replace("\0", "").strip()[:REASON_LENGTH],  # PostgreSQL has no text with it
         int(bill) if re.fullmatch("[0-9]{1,18}", bill) else None,
     )
     if found is None or found.seen != request.POST.get("seen"):

@@ -188,6 +188,9 @@ def test_a_license_and_a_kind_are_asked_for(operator: Client) -> None:
     assert operator.get("/match/nonsense/1/1/").status_code == 404
     assert operator.get("/match/disputed/1/99/").status_code == 404
     assert operator.get("/match/disputed/99/1/").status_code == 404
+    assert operator.get(f"/match/disputed/1/{10**20}/").status_code == 404
+    for address in (LIST, SETTLED):
+        assert operator.get(address, {"license": "\0"}).status_code == 200
 
 
 def test_many_are_shown_page_by_page(operator: Client) -> None:
@@ -237,7 +240,7 @@ def test_what_people_enter_is_text(operator: Client) -> None:
     allot(10, 400, item_name="<img src=x>")
     sql("UPDATE license_company SET name = '<img src=y>' WHERE name <> ''")
     loaded(LICENSE)
-    assert settle(operator, page(UNCONVERTED), "keep", reason="<img src=z>").status_code == 302
+    assert settle(operator, page(UNCONVERTED), "keep", reason="<img src=z>\0").status_code == 302
     for address in (LIST, SETTLED, page(UNCONVERTED)):
         assert b"<img" not in operator.get(address).content
 
