@@ -26,7 +26,7 @@ from desk.lists import PAGE_SIZE, paged
 from desk.views import page
 from ledger import customs
 from ledger.customs import ChangedError, Mismatch, Person
-from ledger.models import MismatchKind, Settlement
+from ledger.models import AllotmentLine, MismatchKind, Settlement
 from license.models import License
 
 VIEW, SETTLE = "ledger.view_settlement", "ledger.add_settlement"
@@ -181,7 +181,9 @@ def _evidence(found: Mismatch) -> dict[str, Any]:
     match found.kind:
         case MismatchKind.UNCONVERTED:
             first = {**details, "bill_of_entry_id": found.other_id}
+            reserved = AllotmentLine.objects.filter(allotment=found.subject_id).select_related("import_item__license")
             return {
+                "reserves": reserved.order_by("import_item__license__license_number", "import_item__serial_number"),
                 "made_on": datetime.fromisoformat(details["made_at"]),
                 "expected": date.fromisoformat(details["expected"]) if details["expected"] else None,
                 "bills": [

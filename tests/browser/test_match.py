@@ -28,6 +28,8 @@ def test_an_allotment_is_converted_into_one_of_two_bills(open_window: OpenWindow
     expect(second.get_by_role("alert")).to_contain_text("Nothing was done: this has changed")
     expect(second.get_by_role("radio")).to_have_count(1)
     second.get_by_label("Why").fill("ship still at sea")
+    second.get_by_label("Why").press("Enter")  # converts nothing
+    expect(second.get_by_label("Why")).to_have_value("ship still at sea")
     second.get_by_role("button", name="None of these has used it").click()
     expect(second.get_by_text("None is open of this kind.")).to_be_visible()
     second.get_by_role("link", name="What was settled").click()

@@ -64,9 +64,9 @@ def balance() -> str:
 
 def test_an_allotment_is_converted_into_the_bill_that_has_used_it(operator: Client) -> None:
     loaded(NOTHING_YET)
-    allot(10, 410, item_name="Sugar")
+    allot(7, 70, serial_number=1, into=allot(10, 410, item_name="Sugar"))  # the bill has nothing of that
     loaded(LICENSE)
-    assert balance() == "190.00"
+    assert balance() == "120.00"
     shown = read(operator.get(LIST))
     assert [tile.split(" ", 1)[0] for tile in shown.texts("//ul[contains(@class, 'tiles')]/li")] == ["1", "0", "0", "0"]
     [[license, item, words, _]] = shown.rows()
@@ -85,6 +85,9 @@ def test_an_allotment_is_converted_into_the_bill_that_has_used_it(operator: Clie
         ]
     ]
     assert "1 to Pune Mills, Sugar" in evidence.text("//main//dl")
+    assert evidence.texts("//main//dd/div") == [
+        "0310000001, item 1: 7 for 70.00 USD", "0310000001, item 2: 10 for 410.00 USD",
+    ]  # fmt: skip
     assert evidence.tree.xpath("//input[@name='bill'][@checked]/@value") == ["1"]
     answer = settle(operator, link, "convert", bill=1)
     assert answer.url == "/match/?kind=unconverted"
@@ -132,7 +135,7 @@ def test_a_debit_that_customs_does_not_have(operator: Client, log_in: LogIn) -> 
     line = typed("4712", PRINTED, "INNSA1", 70).pk
     address = page(DISPUTED, line)
     shown = read(operator.get(address))
-    assert shown.texts("//main//form//button") == ["Wait for the next ledger", "It stands"]
+    assert shown.texts("//main//form//button[@name='do']") == ["Wait for the next ledger", "It stands"]
     assert settle(operator, address, "take out", reason="x").status_code == 403
     assert settle(operator, address, "wait").status_code == 302
     assert "Nothing is open" in read(operator.get(LIST)).text("//main")
