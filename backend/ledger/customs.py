@@ -20,8 +20,6 @@ from django.db import transaction
 from django.db.models import Q, Sum
 from django.db.models.base import ModelState
 
-from ledger.hints import announce
-from ledger.keys import Keys
 from ledger.models import (
     Allotment,
     AllotmentLine,
@@ -273,9 +271,6 @@ def _record(
         reason=reason,
         settled_by=by.get_username(),
     )
-    keys = Keys(license_id={mismatch.license_id})
-    if not is_kept:
-        transaction.on_commit(lambda: announce(keys), robust=True)
 
 
 def _split(allotment: Allotment, bill: BillOfEntry) -> Allotment | None:
