@@ -19,9 +19,9 @@ TABLES = """
     license_matchrule, license_sionnorm, license_company, license_port, license_hscode, ledger_billofentry,
     ledger_billofentryline, ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry,
     ledger_allotmentrelease, ledger_allotting, ledger_licensechange, ledger_licensebalance, ledger_importitembalance,
-    ledger_balancehistory, ledger_quarantine, ledger_overdraw, ledger_customsbalance, ledger_settlement, ledger_upload,
-    ledger_uploadfile, ledger_uploadedlicense, reconcile_reconciliationrun, reconcile_reconciliationchunk,
-    reconcile_drift, reconcile_finding, desk_runrequest
+    ledger_balancehistory, ledger_quarantine, api_token, ledger_overdraw, ledger_customsbalance, ledger_settlement,
+    ledger_upload, ledger_uploadfile, ledger_uploadedlicense, reconcile_reconciliationrun,
+    reconcile_reconciliationchunk, reconcile_drift, reconcile_finding, desk_runrequest
 """
 EMPTY_TABLES = f"""
     DO $$ DECLARE

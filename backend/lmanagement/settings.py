@@ -84,6 +84,8 @@ INSTALLED_APPS = [
     "ledger",
     "reconcile",
     "desk",
+    "api",
+    "ninja",
     "django.contrib.admin.apps.SimpleAdminConfig",  # behind ours, whose templates it is to find first
 ]
 USE_TZ = True

@@ -1,5 +1,10 @@
-"""Where the pages are."""
+"""Where the pages and the API are."""
 
 from django.urls import include, path
 
-urlpatterns = [path("", include("desk.urls"))]
+from api import urls as api
+
+urlpatterns = [
+    path("api/v1/", (api.patterns, api.app_name, api.namespace)),
+    path("", include("desk.urls")),
+]

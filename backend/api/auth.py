@@ -1,0 +1,48 @@
+"""Who asks: a program with a token, or a person who is logged in to the pages."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from ninja.security import HttpBearer
+from ninja.security.session import SessionAuth
+
+from api.models import Token
+from license.clock import business_date
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class TokenAuth(HttpBearer):
+    """`Authorization: Bearer lbe_…`, of `manage.py create_token`."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:
+        """The person of the token, as whom all of the request is made."""
+        found = Token.of(token)
+        if found is None:
+            return None
+        if found.used_on != (today := business_date()):
+            Token.objects.filter(pk=found.pk).update(used_on=today)
+        request.user = found.user
+        return found.user
+
+
+AUTH = [TokenAuth(), SessionAuth()]
+
+
+def may(*permissions: str) -> Callable[[View], View]:
+    """For those who have all of these permissions: 403 for others."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not request.user.has_perms(permissions):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return guarded  # type: ignore[return-value]
+
+    return decorate

@@ -1,0 +1,269 @@
+"""What the API says and is told. Money and quantities are text, exact to the last place; dates are ISO 8601."""
+
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from ninja import Field, Schema
+from pydantic import BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
+
+Item = TypeVar("Item")
+
+MOST_ROWS = 500
+BIGINT_MAX = 2**63 - 1
+
+_NUMBER = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+
+
+def _exact(description: str) -> Any:
+    schema = {**_NUMBER, "description": description}
+    return (PlainSerializer(str, return_type=str), WithJsonSchema(schema, mode="serialization"))
+
+
+def _typed(digits: int, places: int) -> Any:
+    """Only text is exact: a number in JSON has gone through a float by the time it is here."""
+    pattern = rf"[0-9]{{1,{digits}}}(\.[0-9]{{1,{places}}})?"
+
+    def read(value: object) -> Decimal:
+        if isinstance(value, Decimal):
+            return value
+        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(f'write it as text like "1234.5", with at most {places} decimal places, not below 0')
+        return Decimal(value)
+
+    return (BeforeValidator(read), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"}, mode="validation"))
+
+
+Money = Annotated[Decimal, *_exact("In the currency of the license, two places.")]
+Quantity = Annotated[Decimal, *_exact("In the unit of the item, three places.")]
+MoneyIn = Annotated[Decimal, *_typed(13, 2)]
+QuantityIn = Annotated[Decimal, *_typed(12, 3)]
+Id = Annotated[int, Field(ge=1, le=BIGINT_MAX)]
+Words = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
+"""PostgreSQL has no text with a NUL."""
+
+
+class Page(Schema, Generic[Item]):
+    """So many of them, from the `offset`th on."""
+
+    items: list[Item]
+    count: int = Field(description="How many there are in all.")
+
+
+class Paging(Schema):
+    """Which part of a list."""
+
+    limit: int = Field(100, ge=1, le=MOST_ROWS)
+    offset: int = Field(0, ge=0, le=10_000_000)
+
+
+class Balance(Schema):
+    """What a license has left."""
+
+    credit_cif: Money
+    debited_cif: Money
+    allotted_cif: Money
+    balance_cif: Money
+    overdrawn_cif: Money
+    is_null: bool = Field(description="Less than 500.00 is left.")
+    is_expired: bool
+
+
+class License(Schema):
+    """A license, with its balance as stored."""
+
+    license_number: str
+    license_date: date
+    license_expiry_date: date | None
+    currency: str
+    exporter: str | None
+    exporter_iec: str | None
+    file_number: str
+    balance: Balance | None = Field(description="Null: it is new, and computed in a moment.")
+    state: list[str] = Field(description="What to know at a glance: overdrawn, change pending, in quarantine …")
+
+
+class ImportItem(Schema):
+    """What is left of an import item, and by which rule."""
+
+    serial_number: int
+    description: str
+    hs_code: str | None
+    unit: str
+    quantity: Quantity
+    debited_quantity: Quantity
+    debited_value: Money
+    allotted_quantity: Quantity
+    allotted_value: Money
+    available_quantity: Quantity
+    overdrawn_quantity: Quantity
+    available_value: Money
+    overdrawn_value: Money
+    rule: str = Field(description="Which rule decided the value, in words.")
+
+
+class Entry(Schema):
+    """A line of a statement."""
+
+    kind: Literal["credit", "debit", "allotment"]
+    document: str
+    date: date | None
+    source: str
+    serial_number: int | None
+    quantity: Quantity | None
+    cif_fc: Money
+    balance_cif: Money = Field(description="After it; below 0 it is overdrawn.")
+    bill_of_entry_id: int | None
+    allotment_id: int | None
+
+
+class Explanation(Schema):
+    """A license computed from its facts, in one snapshot, with all that its balance is made of."""
+
+    license_number: str
+    currency: str
+    today: date = Field(description="In India.")
+    balance: Balance
+    stored_balance_cif: Money | None
+    computed_at: datetime | None = Field(description="When what is stored was computed.")
+    pending: int = Field(description="Changes of this license that what is stored does not follow yet.")
+    quarantine: str | None = Field(description="Why it cannot be computed.")
+    is_norm_unknown: bool
+    items: list[ImportItem]
+    statement: list[Entry]
+
+
+class Found(Schema):
+    """An import item that has something left, as stored."""
+
+    license_number: str
+    license_expiry_date: date | None
+    exporter: str | None
+    serial_number: int
+    description: str
+    hs_code: str | None
+    unit: str
+    norms: list[str]
+    item_names: list[str]
+    available_quantity: Quantity
+    available_value: Money
+    currency: str
+    can_take: Quantity | None = Field(description="How much of the quantity that is asked for; null where none is.")
+
+
+class FoundPage(Page[Found]):
+    """What was found, whose license expires first first, and totals of all of it."""
+
+    licenses: int
+    quantities: dict[str, Quantity] = Field(description="By unit.")
+    values: dict[str, Money] = Field(description="By currency, at most: of a license no more than its balance counts.")
+
+
+class Share(Schema):
+    """What an allotment reserves of an import item."""
+
+    license_number: Annotated[str, StringConstraints(max_length=20, pattern=r"^[^\x00]*$")]
+    serial_number: int = Field(ge=1, le=2**31 - 1)
+    quantity: QuantityIn
+    cif_fc: MoneyIn
+
+
+class Shares(Schema):
+    """More for an allotment: all of it is reserved, or nothing."""
+
+    shares: list[Share] = Field(min_length=1, max_length=200)
+    confirmation: Words = Field("", description="Of an earlier answer that said what this overdraws.")
+    key: UUID | None = Field(None, description="Sent again, nothing more is allotted: the answer is what was then.")
+
+
+class NewAllotment(Shares):
+    """An allotment to be made, with what it reserves."""
+
+    company_iec: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{10}$")]
+    type: Literal["AT", "ARO"] = "AT"
+    item_name: Words = ""
+    required_quantity: QuantityIn = Decimal(0)
+    unit_price: QuantityIn | None = None
+    estimated_arrival_date: date | None = None
+    last_day: date | None = Field(None, description="The last on which it reserves.")
+
+
+class AllotmentLine(Schema):
+    """What an allotment reserves of an import item."""
+
+    license_number: str
+    serial_number: int
+    quantity: Quantity
+    cif_fc: Money
+    currency: str
+
+
+class Allotment(Schema):
+    """An allotment as it is stored."""
+
+    id: int
+    company: str
+    company_iec: str
+    type: str
+    item_name: str
+    required_quantity: Quantity
+    unit_price: Quantity | None
+    estimated_arrival_date: date | None
+    last_day: date | None
+    created_at: datetime
+    is_reserving: bool = Field(description="No bill of entry has taken its place, and it was not given up.")
+    bills_of_entry: list[str]
+    lines: list[AllotmentLine]
+
+
+class Pending(Schema):
+    """How far balances are behind."""
+
+    changes: int
+    oldest_seconds: float | None
+    licenses: int = Field(description="How many licenses these changes mean.")
+    quarantined: int
+    relays: int
+
+
+class Run(Schema):
+    """A reconciliation."""
+
+    id: int
+    business_date: date
+    trigger: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    licenses_checked: int
+    licenses_drifted: int
+    licenses_repaired: int
+    licenses_expired: int
+    licenses_quarantined: int
+    findings: dict[str, int] = Field(description="How many of each kind.")
+
+
+class Drift(Schema):
+    """A field of a balance that was not what the facts said."""
+
+    license_number: str
+    serial_number: int | None
+    field: str
+    stored: str
+    expected: str
+    cause: str
+    repaired: bool
+
+
+class Finding(Schema):
+    """What a run left for people to look at."""
+
+    kind: str
+    license_number: str
+    serial_number: int | None
+    currency: str
+    amount: Money | None
+    quantity: Quantity | None
+    words: str

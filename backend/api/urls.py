@@ -1,0 +1,33 @@
+"""Where the API is. It finds out by itself who asks: none of it leads to the login, but for its page for people."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern
+
+from api.auth import AUTH
+from api.problems import UNKNOWN, problem
+from api.views import api
+
+FOR_PEOPLE = ("openapi-view", "api-root")
+
+
+def _for_programs(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Its document: for who has a token, or is logged in."""
+
+    @wraps(view, ("__module__", "__doc__"), ())
+    def guarded(request: HttpRequest, **parameters: Any) -> HttpResponseBase:
+        return view(request, **parameters) if any(auth(request) for auth in AUTH) else problem(401, UNKNOWN)
+
+    return guarded
+
+
+patterns, app_name, namespace = api.urls
+for pattern in patterns:
+    if isinstance(pattern, URLPattern) and pattern.name not in FOR_PEOPLE:
+        view = _for_programs(pattern.callback) if pattern.name == "openapi-json" else pattern.callback
+        pattern.callback = login_not_required(view)
