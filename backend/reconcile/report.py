@@ -9,9 +9,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Abs
 from django.utils import timezone
 
 from ledger import customs
+from ledger.models import MismatchKind
 from license.clock import INDIA
 from license.formats import day, indian, money
 from license.models import License
@@ -27,12 +29,12 @@ MOST_FAILURES = 3
 
 ORDER = ("license_number", F("serial_number").asc(nulls_first=True), "pk")
 # what people look at first: the worst amount, or the nearest date
-WORST_FIRST = ("currency", F("amount").desc(nulls_last=True), *ORDER)
+WORST_FIRST = ("currency", Abs("amount").desc(nulls_last=True), *ORDER)
 SOONEST_FIRST = (F("expiry_date").asc(nulls_last=True), *ORDER)
 ORDERS = {
     FindingKind.OVERDRAWN: WORST_FIRST,
     FindingKind.RESTRICTION_OVERUSED: WORST_FIRST,
-    FindingKind.UNCONVERTED: WORST_FIRST,
+    **{FindingKind(kind): WORST_FIRST for kind in MismatchKind},
     FindingKind.EXPIRING: SOONEST_FIRST,
     FindingKind.NORM_UNKNOWN: SOONEST_FIRST,
 }

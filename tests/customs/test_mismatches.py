@@ -608,3 +608,16 @@ def test_the_night_tells_what_is_open(meera: User, drained: Callable[[], None]) 
     told = {kind.value: number for kind in MismatchKind if (number := run.finding_counts.get(kind.value))}
     assert told == {"disputed": 1}  # the bill that is no twin any more
     assert customs.counts()[DISPUTED] == 1
+
+
+def test_the_night_tells_the_largest_first(drained: Callable[[], None]) -> None:
+    for number, entitlement in (("0310000001", 990), ("0310000002", 800), ("0310000003", 1100)):
+        loaded(replace(LICENSE, number=number))
+        ExportItem.objects.filter(license__license_number=number).update(cif_fc=entitlement)
+        license_id = ExportItem.objects.latest("pk").license_id
+        typed(f"99{entitlement}", PRINTED, "INNSA1", entitlement, license_id=license_id)
+    drained()
+    run = run_night()
+    for kind, amounts in ((IMBALANCE, [-200, 100, -10]), (DISPUTED, [1100, 990, 800])):
+        assert [found.amount for found in findings_of(run, FindingKind(kind))] == amounts
+        assert [found.amount for found in mismatches(kind)] == amounts
