@@ -289,8 +289,8 @@ def _split(allotment: Allotment, bill: BillOfEntry) -> Allotment | None:
     allotment.required_quantity -= quantity
     allotment.save(update_fields=["required_quantity"])
     for line, (quantity, cif_fc) in taken.items():
-        part, whole = (cif_fc, line.cif_fc) if line.cif_fc else (quantity, line.quantity)
-        cif_inr = (line.cif_inr * part / whole).quantize(CENT, ROUND_HALF_UP)
+        share, whole = (cif_fc, line.cif_fc) if line.cif_fc else (quantity, line.quantity)
+        cif_inr = (line.cif_inr * share / whole).quantize(CENT, ROUND_HALF_UP)
         part_of_it.lines.create(import_item_id=line.import_item_id, quantity=quantity, cif_fc=cif_fc, cif_inr=cif_inr)
         if (quantity, cif_fc) == (line.quantity, line.cif_fc):
             line.delete()
