@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from ninja.security import HttpBearer
-from ninja.security.session import SessionAuth
+from ninja.security.session import SessionAuth as _SessionAuth
 
 from api.models import Token
 from license.clock import business_date
@@ -28,6 +28,13 @@ class TokenAuth(HttpBearer):
             Token.objects.filter(pk=found.pk).update(used_on=today)
         request.user = found.user
         return found.user
+
+
+class SessionAuth(_SessionAuth):
+    """A session of the pages. Who has none is asked for no CSRF token either: that would tell him the wrong thing."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return super().__call__(request) if request.user.is_authenticated else None
 
 
 AUTH = [TokenAuth(), SessionAuth()]

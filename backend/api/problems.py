@@ -10,6 +10,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 UNKNOWN = "Send a valid token, `Authorization: Bearer …`, or log in to the pages."
+FROM_ELSEWHERE = "Send the CSRF token of the session as X-CSRFToken, or a token of your own."
 MEDIA_TYPE = "application/problem+json"
 SCHEMA: dict[str, Any] = {
     "title": "Problem",
@@ -55,7 +56,8 @@ def register(api: NinjaAPI) -> None:
 
     @api.exception_handler(HttpError)
     def refused(_: HttpRequest, error: HttpError) -> JsonResponse:
-        return problem(error.status_code, UNKNOWN if error.status_code == 401 else error.message)
+        told = {401: UNKNOWN, 403: FROM_ELSEWHERE}
+        return problem(error.status_code, told.get(error.status_code, error.message))
 
     @api.exception_handler(PermissionDenied)
     def forbidden(_: HttpRequest, error: PermissionDenied) -> JsonResponse:  # noqa: ARG001

@@ -19,7 +19,7 @@ _NUMBER = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 
 def _exact(description: str) -> Any:
     schema = {**_NUMBER, "description": description}
-    return (PlainSerializer(str, return_type=str), WithJsonSchema(schema, mode="serialization"))
+    return (PlainSerializer("{:f}".format, return_type=str), WithJsonSchema(schema, mode="serialization"))
 
 
 def _typed(digits: int, places: int) -> Any:

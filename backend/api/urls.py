@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern
+from django.urls import URLPattern, re_path
 
 from api.auth import AUTH
 from api.problems import UNKNOWN, problem
@@ -26,8 +26,14 @@ def _for_programs(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRe
     return guarded
 
 
+@login_not_required
+def _nothing(_: HttpRequest) -> HttpResponseBase:
+    return problem(404, "There is nothing here: openapi.json says what there is.")
+
+
 patterns, app_name, namespace = api.urls
 for pattern in patterns:
     if isinstance(pattern, URLPattern) and pattern.name not in FOR_PEOPLE:
         view = _for_programs(pattern.callback) if pattern.name == "openapi-json" else pattern.callback
         pattern.callback = login_not_required(view)
+patterns = [*patterns, re_path("", _nothing, name="nothing")]
