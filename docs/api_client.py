@@ -1,6 +1,6 @@
 """A small client of the API (docs/api.md): who has so much of an input, and an allotment of it.
 
-    API_URL=https://desk.example/api/v1 API_TOKEN=lbe_… python api_client.py sugar 100 0000000009
+    API_URL=https://desk.example/api/v1 API_TOKEN=lbe_… python api_client.py sugar 100 KGS USD 0000000009
 
 It needs Python alone. Money and quantities are text in JSON; they become Decimals here, and never floats.
 """
@@ -29,20 +29,12 @@ def ask(path: str, body: Any = None, **query: object) -> Any:
         sys.exit(" ".join([problem["detail"], *problem.get("overdraws", [])]))
 
 
-def main(item: str, quantity: str, company_iec: str) -> None:
-    wanted = Decimal(quantity)
-    found = ask("/find", item=item, quantity=quantity)
-    shares = []
-    for row in found["items"]:
-        can = min(wanted, Decimal(row["can_take"]))
-        if can > 0:
-            shares.append({
-                "license_number": row["license_number"], "serial_number": row["serial_number"], "quantity": f"{can}",
-                "cif_fc": "0.00",
-            })  # fmt: skip
-            wanted -= can
-    if wanted:
-        sys.exit(f"{wanted} of {quantity} are nowhere to be had.")
+def main(item: str, quantity: str, unit: str, currency: str, company_iec: str) -> None:
+    proposal = ask("/proposals", {"item": item, "unit": unit, "currency": currency, "quantity": quantity})
+    if Decimal(proposal["missing"]):
+        sys.exit(f"{proposal['missing']} of {quantity} are nowhere to be had.")
+    wanted = ("license_number", "serial_number", "quantity", "cif_fc")
+    shares = [{name: share[name] for name in wanted} for share in proposal["shares"]]
     allotment = ask("/allotments", {
         "company_iec": company_iec, "item_name": item, "required_quantity": quantity, "shares": shares,
         "key": f"{uuid4()}",
@@ -53,4 +45,4 @@ def main(item: str, quantity: str, company_iec: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:6])

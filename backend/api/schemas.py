@@ -14,12 +14,10 @@ Item = TypeVar("Item")
 MOST_ROWS = 500
 BIGINT_MAX = 2**63 - 1
 
-_NUMBER = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 
-
-def _exact(description: str) -> Any:
-    schema = {**_NUMBER, "description": description}
-    return (PlainSerializer("{:f}".format, return_type=str), WithJsonSchema(schema, mode="serialization"))
+def _exact(places: int, description: str) -> Any:
+    schema = {"type": "string", "pattern": rf"^-?[0-9]+\.[0-9]{{{places}}}$", "description": description}
+    return (PlainSerializer(f"{{:.{places}f}}".format, return_type=str), WithJsonSchema(schema, mode="serialization"))
 
 
 def _typed(digits: int, places: int) -> Any:
@@ -36,8 +34,8 @@ def _typed(digits: int, places: int) -> Any:
     return (BeforeValidator(read), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"}, mode="validation"))
 
 
-Money = Annotated[Decimal, *_exact("In the currency of the license, two places.")]
-Quantity = Annotated[Decimal, *_exact("In the unit of the item, three places.")]
+Money = Annotated[Decimal, *_exact(2, "In the currency of the license, two places.")]
+Quantity = Annotated[Decimal, *_exact(3, "In the unit of the item, three places.")]
 MoneyIn = Annotated[Decimal, *_typed(13, 2)]
 QuantityIn = Annotated[Decimal, *_typed(12, 3)]
 Id = Annotated[int, Field(ge=1, le=BIGINT_MAX)]
@@ -168,6 +166,37 @@ class Share(Schema):
     serial_number: int = Field(ge=1, le=2**31 - 1)
     quantity: QuantityIn
     cif_fc: MoneyIn
+
+
+class Wish(Schema):
+    """What is wanted of an input, and how much."""
+
+    item: Words = Field("", description="Words of its description, its name, or the beginning of its HS code.")
+    norm: Words = ""
+    unit: Words | None = None
+    currency: Words | None = None
+    quantity: QuantityIn
+    unit_price: QuantityIn = Decimal(0)
+    valid_on: date | None = Field(None, description="Licenses that have not expired on that day; today, if not said.")
+
+
+class Proposed(Schema):
+    """What an import item would give."""
+
+    license_number: str
+    serial_number: int
+    license_expiry_date: date | None
+    quantity: Quantity
+    cif_fc: Money
+    unit: str
+    currency: str
+
+
+class Proposal(Schema):
+    """How what is wanted can be split over licenses. Nothing is reserved."""
+
+    shares: list[Proposed]
+    missing: Quantity = Field(description="How much of it is nowhere to be had.")
 
 
 class Shares(Schema):

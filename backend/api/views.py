@@ -11,8 +11,10 @@ from ninja import NinjaAPI, Path, Query, Status
 from api import problems, schemas
 from api.auth import AUTH, may
 from api.schemas import BIGINT_MAX, Page, Paging, Words
+from desk.allot import MOST_TRIED
 from desk.files import snapshot
 from desk.licenses import SORTS, STATES, LicenseFilter, all_licenses, in_order, with_marks
+from desk.standing import MORE, NEW
 from desk.statement import statement
 from ledger import allotting, find
 from ledger.explain import ItemExplanation, explain
@@ -147,12 +149,7 @@ def find_items(
 ) -> dict[str, Any]:
     """Who has so much of an input: items by words of their description or name, or by HS code, and by norm, that have 1
     or more of their unit left and some value, on licenses that are valid today or on the day asked for."""
-    norm_id = SionNorm.objects.filter(code=norm).values_list("pk", flat=True).first() if norm else None
-    if norm and norm_id is None:
-        raise Http404(f"There is no norm {norm}.")
-    wanted = find.Wanted(item, norm_id, unit, currency, None if expired else valid_on or business_date())
-    if item and not wanted.is_said():
-        raise Http404(f"“{item}” names no item: say words of its description, its name, or its HS code.")
+    wanted = _wanted(item, norm, unit, currency, None if expired else valid_on or business_date())
     with snapshot():
         sums = find.totals(wanted)
         rows = find.find(wanted, count=paging.limit, start=paging.offset)
@@ -163,6 +160,16 @@ def find_items(
         "quantities": sums.quantities,
         "values": sums.values,
     }
+
+
+def _wanted(item: str, norm: str, unit: str | None, currency: str | None, valid_on: date | None) -> find.Wanted:
+    norm_id = SionNorm.objects.filter(code=norm).values_list("pk", flat=True).first() if norm else None
+    if norm and norm_id is None:
+        raise Http404(f"There is no norm {norm}.")
+    wanted = find.Wanted(item, norm_id, unit, currency, valid_on)
+    if item and not wanted.is_said():
+        raise Http404(f"“{item}” names no item: say words of its description, its name, or its HS code.")
+    return wanted
 
 
 def _found(row: find.Found, quantity: Decimal | None, unit_price: Decimal) -> dict[str, Any]:
@@ -176,11 +183,49 @@ def _found(row: find.Found, quantity: Decimal | None, unit_price: Decimal) -> di
     }
 
 
+@api.post(
+    "/proposals",
+    response={200: schemas.Proposal, 404: None, 409: None},
+    tags=["allotting"],
+    operation_id="propose",
+)
+@may(*NEW)
+def proposals(request: HttpRequest, wish: schemas.Wish) -> Any:
+    """Split what is wanted over the licenses that have it, earliest expiry first: each item takes the most that it can
+    beside those before it, by its balance and its pools too. Reserves nothing."""
+    valid_on = wish.valid_on or business_date()
+    wanted = _wanted(wish.item, wish.norm, wish.unit, wish.currency, valid_on)
+    sums = find.totals(wanted)
+    if len(sums.quantities) > 1 or len(sums.values) > 1:
+        several = ", ".join([*(unit or "no unit" for unit in sums.quantities), *sums.values])
+        return problems.problem(409, f"A proposal is of one unit and one currency: choose among {several}.")
+    found = [each.import_item_id for each in find.find(wanted, count=MOST_TRIED)]
+    shares = allotting.propose(found, wish.quantity, wish.unit_price)
+    items = ImportItem.objects.select_related("license").in_bulk([share.import_item_id for share in shares])
+    return {
+        "shares": [_proposed(items[share.import_item_id], share) for share in shares if share.import_item_id in items],
+        "missing": wish.quantity - sum((share.quantity for share in shares), Decimal(0)),
+    }
+
+
+def _proposed(item: ImportItem, share: allotting.Share) -> dict[str, Any]:
+    license = item.license
+    return {
+        "license_number": license.license_number,
+        "serial_number": item.serial_number,
+        "license_expiry_date": license.license_expiry_date,
+        "quantity": share.quantity,
+        "cif_fc": share.cif_fc,
+        "unit": item.unit,
+        "currency": license.currency,
+    }
+
+
 ALLOTTED: Any = {201: schemas.Allotment, 409: None}
 
 
 @api.post("/allotments", response=ALLOTTED, tags=["allotting"], operation_id="allot")
-@may(*BALANCES, ALLOTMENT, "ledger.add_allotment", "ledger.add_allotmentline")
+@may(*NEW)
 def allot(request: HttpRequest, new: schemas.NewAllotment) -> Any:
     """Reserve parts of import items for a new allotment, all or none, only where the licenses still have them: counted
     from facts, while nobody else draws on them."""
@@ -192,7 +237,7 @@ def allot(request: HttpRequest, new: schemas.NewAllotment) -> Any:
 
 
 @api.post("/allotments/{allotment_id}/lines", response=ALLOTTED, tags=["allotting"], operation_id="allot_more")
-@may(*BALANCES, ALLOTMENT, "ledger.change_allotment", "ledger.add_allotmentline")
+@may(*MORE)
 def allot_more(request: HttpRequest, allotment_id: Id, more: schemas.Shares) -> Any:
     """Reserve more for an allotment that there is. On an item of which it has a part already it comes on top."""
     return _allot(request, get_object_or_404(Allotment, pk=allotment_id), more)

@@ -47,6 +47,7 @@ ROUTES: dict[tuple[str, str], tuple[dict[str, int], Any]] = {
     ("get", "/licenses"): (READS, {}),
     ("get", f"/licenses/{NUMBER}"): (READS, {}),
     ("get", "/find"): (READS, {"norm": "E5"}),
+    ("post", "/proposals"): (ALLOTS, {"norm": "E5", "currency": "USD", "quantity": "5"}),
     ("post", "/allotments"): (ALLOTS | {"operator": 201, "administrator": 201}, NEW),
     ("post", "/allotments/1/lines"): (ALLOTS | {"operator": 201, "administrator": 201}, SHARES),
     ("get", "/allotments/1"): (READS, {}),
@@ -187,6 +188,22 @@ def test_finding(auditor: Program) -> None:
     assert "There is no norm E99" in auditor.get("/find", norm="E99").json()["detail"]
     assert "names no item" in auditor.get("/find", item="%").json()["detail"]
     assert auditor.get("/find").json()["count"] == auditor.get("/find", item="sugar").json()["count"]
+
+
+def test_a_proposal_is_of_one_currency_and_reserves_nothing(operator: Program) -> None:
+    wish = {"item": "sugar", "quantity": "1500", "unit_price": "5"}
+    refused = operator.post("/proposals", wish)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409, "A proposal is of one unit and one currency: choose among KGS, EUR, USD."
+    )  # fmt: skip
+    said = operator.post("/proposals", {**wish, "currency": "USD"}).json()
+    assert [(share["serial_number"], share["quantity"], share["cif_fc"]) for share in said["shares"]] == [
+        (1, "950.000", "4750.00"), (2, "550.000", "2750.00"),
+    ]  # fmt: skip
+    assert {share["license_number"] for share in said["shares"]} == {"0310000005"}
+    assert said["missing"] == "0.000"
+    assert operator.post("/proposals", {**wish, "item": "uranium"}).json() == {"shares": [], "missing": "1500.000"}
+    assert AllotmentLine.objects.filter(cif_fc__gt=100).count() == 0
 
 
 def test_allotting_reserves_what_there_is_and_once(operator: Program) -> None:

@@ -31,15 +31,15 @@ def test_the_client_of_the_documents(as_one_of: As, tmp_path: Path) -> None:
 
     with pages(port, "pages.log", tmp_path, {"HTTPS": "false", "SECRET_KEY": "x" * 50}):
         until(lambda: "Listening at" in (tmp_path / "pages.log").read_text(), "the pages are up")
-        done = ran("sugar", "1500", "0000000009")
+        done = ran("sugar", "1500", "KGS", "USD", "0000000009")
         assert (done.returncode, done.stderr) == (0, "")
         made = Allotment.objects.latest("pk")
         assert done.stdout.splitlines()[0] == f"Allotment {made.pk} to Pune Mills:"
         assert sum(line.quantity for line in made.lines.all()) == 1500
         assert len(done.stdout.splitlines()) == 1 + made.lines.count() == 3
-        wrong = ran("sugar", "1", "ABCDE1234F")
+        wrong = ran("sugar", "1", "KGS", "USD", "ABCDE1234F")
         assert (wrong.returncode, wrong.stderr.strip()) == (
             1, "There is no company with the IEC ABCDE1234F: enter it first."
         )  # fmt: skip
-        assert "nowhere to be had" in ran("sugar", "99999999", "0000000009").stderr
+        assert "nowhere to be had" in ran("sugar", "99999999", "KGS", "USD", "0000000009").stderr
     assert Allotment.objects.count() == before + 1
