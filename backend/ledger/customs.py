@@ -164,10 +164,11 @@ def convert(mismatch: Mismatch, bill_of_entry_id: int, *, keep_rest: bool, by: P
         candidates = {mismatch.other_id, *(other["bill_of_entry_id"] for other in mismatch.details["others"])}
         if allotment is None or bill is None or bill.pk not in candidates:
             raise ChangedError
-        said = f"{_allotment(mismatch)} is converted into {bill}"
+        said = f"{_allotment(mismatch)} is converted into {bill}: {_reserved(allotment)}"
         if keep_rest and (taken := _split(allotment, bill)):
             taken.bills_of_entry.add(bill)
-            said = f"{_allotment(mismatch)}: what {bill} has taken is {taken}, and converted; the rest goes on"
+            what = f"what {bill} has taken, {_reserved(taken)}, is {taken}, and converted"
+            said = f"{_allotment(mismatch)}: {what}; the rest goes on"
         else:
             allotment.bills_of_entry.add(bill)
         _record(mismatch, f"{said}.", by=by, reason=reason, other_id=bill.pk)
@@ -359,6 +360,13 @@ def _bills(mismatch: Mismatch) -> dict[int | None, str]:
 
 def _allotment(mismatch: Mismatch) -> str:
     return f"allotment {mismatch.subject_id} to {mismatch.details['company']}"
+
+
+def _reserved(allotment: Allotment) -> str:
+    """USD 410.00: on all its items, by currency."""
+    currency = "import_item__license__currency"
+    sums = allotment.lines.order_by(currency).values_list(currency).annotate(Sum("cif_fc"))
+    return " and ".join(money(*each) for each in sums)
 
 
 def _unconverted(currency: str, amount: Decimal, _: Decimal | None, details: Mapping[str, Any]) -> str:

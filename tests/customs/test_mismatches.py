@@ -100,7 +100,9 @@ def test_a_debit_that_was_loaded_uses_up_an_allotment(meera: User, drained: Call
     assert balance() == 600
     assert nothing_is_open()
     settled = Settlement.objects.get()
-    assert settled.sentence == f"Allotment 1 to Pune Mills is converted into BE 4711 of {IMPORTED:%d %b %Y}."
+    assert (
+        settled.sentence == f"Allotment 1 to Pune Mills is converted into BE 4711 of {IMPORTED:%d %b %Y}: USD 410.00."
+    )
     assert (settled.kind, settled.settled_by, settled.is_kept) == ("unconverted", "meera", False)
     assert list(allotment.bills_of_entry.values_list("number", flat=True)) == ["4711"]
 
@@ -123,7 +125,9 @@ def test_what_a_bill_has_taken_of_it_is_converted_and_the_rest_goes_on(
     assert [list(each.bills_of_entry.values_list("number", flat=True)) for each in (rest, taken)] == [[], ["4711"]]
     assert (rest.required_quantity, taken.required_quantity, taken.company_id) == (20, 10, rest.company_id)
     assert taken.created_at == rest.created_at
-    assert Settlement.objects.get().sentence.endswith("has taken is Allotment 2, and converted; the rest goes on.")
+    assert Settlement.objects.get().sentence.endswith(
+        "has taken, USD 200.00, is Allotment 2, and converted; the rest goes on."
+    )
     assert nothing_is_open()
 
 
