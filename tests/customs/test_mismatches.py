@@ -26,7 +26,7 @@ from ledger.models import (
     MismatchKind,
     Settlement,
 )
-from license.models import Company, ExportItem
+from license.models import Company, ExportItem, ImportItem
 from reconcile import night
 from reconcile.models import FindingKind, ReconciliationRun, RunTrigger
 from reconcile.report import findings_of, words
@@ -561,6 +561,36 @@ def test_of_two_who_settle_the_same_in_the_same_second_one_does(meera: User) -> 
         assert sorted(people.map(settle, range(4))) == [False, False, False, True]
     assert Allotment.objects.count() == 2
     assert Settlement.objects.count() == 1
+
+
+def test_of_two_who_settle_one_allotment_of_two_licenses_one_does(meera: User, drained: Callable[[], None]) -> None:
+    second = replace(LICENSE, number="0310000002", bills=(), printed_on=MADE)
+    loaded(NOTHING_YET)
+    allotment = allot(30, 600)
+    loaded(second)
+    item = ImportItem.objects.get(license=2, serial_number=2)
+    AllotmentLine.objects.create(allotment=allotment, import_item=item, quantity=30, cif_fc=600)
+    loaded(LICENSE)
+    loaded(replace(LICENSE, number="0310000002"))
+    seen, bill = mismatches(UNCONVERTED), BillOfEntry.objects.get().pk
+    assert [found.license_id for found in seen] == [1, 2]
+
+    def settle(found: Mismatch) -> bool:
+        try:
+            convert(found, bill, keep_rest=True, by=meera)
+        except ChangedError:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(2) as people:
+        assert sorted(people.map(settle, seen)) == [False, True]
+    drained()
+    assert list(AllotmentLine.objects.order_by("pk").values_list("allotment", "quantity")) == [
+        (1, 20), (1, 20), (2, 10), (2, 10),
+    ]  # fmt: skip
+    assert nothing_is_open()
 
 
 def test_who_converts_and_who_saves_the_bill_with_the_allotment_do_not_wait_for_each_other(meera: User) -> None:
