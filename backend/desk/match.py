@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -33,6 +34,8 @@ VIEW, SETTLE = "ledger.view_settlement", "ledger.add_settlement"
 TAKE_OUT = "ledger.delete_billofentryline"
 """Who may delete a debit may take one out that customs does not have."""
 CHANGED = "Nothing was done: this has changed since you opened it. It stands like this now."
+BUSY = "Nothing was done: a ledger, or somebody else, is changing the same just now. Try again."
+DEADLOCK = "40P01"
 REASON_LENGTH = 255
 REASON = "Say why, in a few words: who comes after you will want to know."
 
@@ -103,7 +106,7 @@ def mismatch(request: HttpRequest, what: str, license_pk: int, pk: int) -> HttpR
         "may_take_out": request.user.has_perm(TAKE_OUT),
         **(_evidence(found) if found else {}),
     }
-    return render(request, "desk/mismatch.html", shown, status=409 if refusal == CHANGED else 200)
+    return render(request, "desk/mismatch.html", shown, status=409 if refusal in (CHANGED, BUSY) else 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,10 @@ def _settle(request: HttpRequest, found: Mismatch | None) -> str:
         action(found, form)
     except ChangedError:
         return CHANGED
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != DEADLOCK:
+            raise
+        return BUSY
     return ""
 
 

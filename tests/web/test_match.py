@@ -1,12 +1,13 @@
 """The match desk: what differs from customs' ledgers is seen, settled by one click, and told who did it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 
@@ -22,7 +23,7 @@ from ledger.models import (
 from license.models import ExportItem
 from reconcile import night
 from reconcile.models import RunTrigger
-from tests.conftest import sql
+from tests.conftest import one, sql
 from tests.customs.world import (
     BILL,
     DISPUTED,
@@ -38,6 +39,7 @@ from tests.customs.world import (
     loaded,
     typed,
 )  # fmt: skip
+from tests.engine.sessions import wait_until
 from tests.web.conftest import LogIn, read
 
 LIST, SETTLED = "/match/", "/match/settled/"
@@ -175,6 +177,30 @@ def test_what_has_changed_meanwhile_is_shown_and_not_settled(operator: Client) -
     assert answer.status_code == 409
     assert "USD 71.00 for 10.000" in answer.content.decode()
     assert "has changed since you opened it" in answer.content.decode()
+    assert not Settlement.objects.exists()
+
+
+def test_who_meets_a_ledger_on_the_same_bill_is_told_to_try_again(log_in: LogIn) -> None:
+    loaded(LICENSE)
+    line = typed("4712", PRINTED, "INNSA1", 70)
+    first = line.import_item.license.import_items.get(serial_number=1)
+    administrator = log_in("administrator")
+
+    def take_out() -> HttpResponse:
+        try:
+            return settle(administrator, page(DISPUTED, line.pk), "take out", reason="never filed")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as people:
+        with transaction.atomic():  # as a ledger does: its lines, then what is new on their bills
+            BillOfEntryLine.objects.filter(pk=line.pk).update(cif_inr=1)
+            answer = people.submit(take_out)
+            wait_until(lambda: one("SELECT count(*) FROM pg_locks WHERE NOT granted"), "the other comes")
+            BillOfEntryLine.objects.create(bill_of_entry=line.bill_of_entry, import_item=first, cif_fc=1)
+        assert answer.result().status_code == 409
+        assert "Try again." in answer.result().content.decode()
+    assert BillOfEntryLine.objects.filter(bill_of_entry=line.bill_of_entry).count() == 2
     assert not Settlement.objects.exists()
 
 
