@@ -36,6 +36,8 @@ TAKE_OUT = "ledger.delete_billofentryline"
 CHANGED = "Nothing was done: this has changed since you opened it. It stands like this now."
 BUSY = "Nothing was done: a ledger, or somebody else, is changing the same just now. Try again."
 DEADLOCK = "40P01"
+MOST_OF_IT = Decimal("0.95")
+"""Of an allotment: a bill that has taken so much has taken it; of one that has less, the rest may still come."""
 REASON_LENGTH = 255
 REASON = "Say why, in a few words: who comes after you will want to know."
 
@@ -189,8 +191,12 @@ def _evidence(found: Mismatch) -> dict[str, Any]:
         case MismatchKind.UNCONVERTED:
             first = {**details, "bill_of_entry_id": found.other_id}
             reserved = AllotmentLine.objects.filter(allotment=found.subject_id).select_related("import_item__license")
+            reserves = list(reserved.order_by("import_item__license__license_number", "import_item__serial_number"))
+            numbers = [_numbers(line) for line in details["lines"]]
             return {
-                "reserves": reserved.order_by("import_item__license__license_number", "import_item__serial_number"),
+                "is_part": len(reserves) > len(numbers)
+                or any(line["debited_quantity"] < MOST_OF_IT * line["quantity"] for line in numbers),
+                "reserves": reserves,
                 "made_on": datetime.fromisoformat(details["made_at"]),
                 "expected": date.fromisoformat(details["expected"]) if details["expected"] else None,
                 "bills": [

@@ -122,6 +122,16 @@ def test_a_part_of_an_allotment_is_converted_and_none_may_be(operator: Client) -
     assert "Nothing is open" in read(operator.get(LIST)).text("//main")
 
 
+@pytest.mark.parametrize(("quantity", "first"), [(10, "Convert"), (11, "Convert what it has taken, keep the rest")])
+def test_what_is_likely_meant_is_offered_first(quantity: int, first: str, operator: Client) -> None:
+    loaded(NOTHING_YET)
+    allot(quantity, 400)
+    loaded(LICENSE)
+    buttons = read(operator.get(page(UNCONVERTED))).texts("//form[@id='settle']//button[@name]")
+    assert buttons[0] == first
+    assert len(buttons) == 3
+
+
 def test_two_bills_become_one(operator: Client) -> None:
     loaded(LICENSE)
     bill = typed(*OTHER_PORT, 390).bill_of_entry_id
