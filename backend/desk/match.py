@@ -36,6 +36,8 @@ TAKE_OUT = "ledger.delete_billofentryline"
 CHANGED = "Nothing was done: this has changed since you opened it. It stands like this now."
 BUSY = "Nothing was done: a ledger, or somebody else, is changing the same just now. Try again."
 DEADLOCK = "40P01"
+LAST = 10**9
+"""A page beyond the last."""
 MOST_OF_IT = Decimal("0.95")
 """Of an allotment: a bill that has taken so much has taken it; of one that has less, the rest may still come."""
 REASON_LENGTH = 255
@@ -47,22 +49,24 @@ def matches(request: HttpRequest) -> HttpResponse:
     """What is open, kind by kind, of all licenses or of one."""
     typed = request.GET.get("license", "").strip()
     license_ids = list(licenses_typed(typed).values_list("pk", flat=True)) if typed else None
-    open_ones = customs.counts(license_ids)
     asked = request.GET.get("kind", "")
-    kind = MismatchKind(asked) if asked in MismatchKind else next((k for k in open_ones if open_ones[k]), None)
+    number = request.GET.get("page", "")
+    found = customs.overview(
+        MismatchKind(asked) if asked in MismatchKind else None,
+        license_ids,
+        start=(min(int(number), LAST) - 1) * PAGE_SIZE if re.fullmatch("[1-9][0-9]{0,99}", number) else 0,
+        count=PAGE_SIZE,
+    )
+    pages: Paginator[Any] = Paginator(range(found.counts[found.kind] if found.kind else 0), PAGE_SIZE)
+    this: Page[Any] = pages.get_page(number)
     shown: dict[str, Any] = {
-        "kinds": [(each.value, each.label, number) for each, number in open_ones.items()],
-        "kind": kind,
+        "kinds": [(each.value, each.label, number) for each, number in found.counts.items()],
+        "kind": found.kind,
         "is_known": license_ids is None or bool(license_ids),
+        "rows": found.mismatches,
+        "page": this,
+        "pages": pages.get_elided_page_range(this.number, on_each_side=2, on_ends=1),
     }
-    if kind:
-        pages: Paginator[Any] = Paginator(range(open_ones[kind]), PAGE_SIZE)
-        this: Page[Any] = pages.get_page(request.GET.get("page"))
-        shown |= {
-            "rows": customs.mismatches(kind, license_ids, start=(this.number - 1) * PAGE_SIZE, count=PAGE_SIZE),
-            "page": this,
-            "pages": pages.get_elided_page_range(this.number, on_each_side=2, on_ends=1),
-        }
     return render(request, "desk/matches.html", shown)
 
 

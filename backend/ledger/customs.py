@@ -84,34 +84,58 @@ class Mismatch:
         return words(self.kind, self.currency, self.amount, self.quantity, self.details)
 
 
-def mismatches(
-    kind: MismatchKind,
-    license_ids: Sequence[int] | None = None,
-    *,
-    subject_id: int | None = None,
-    start: int = 0,
-    count: int | None = None,
-) -> list[Mismatch]:
-    """What is open of a kind, of these licenses or of all: the worst amount first, by currency."""
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How many mismatches are open of each kind, and some of one kind, the worst amount first, by currency."""
+
+    counts: dict[MismatchKind, int]
+    kind: MismatchKind | None
+    """The one that was asked for, or the first of which there are any."""
+    mismatches: list[Mismatch]
+
+
+def overview(
+    kind: MismatchKind | None, license_ids: Sequence[int] | None = None, *, start: int, count: int
+) -> Overview:
+    """Of these licenses, or of all: so many of a kind from the `start`th on, or the last ones."""
     rows = queries.dicts(
-        "list_mismatches",
-        kind=kind,
-        of_licenses=None if license_ids is None else list(license_ids),
-        subject_id=subject_id,
+        "overview_of_mismatches",
+        **_parameters(None, license_ids),
+        asked=kind,
+        kinds=MismatchKind.values,
         start=start,
         count=count,
     )
-    return [
-        Mismatch(**{**row, "kind": MismatchKind(row["kind"]), "details": json.loads(row["details"])}) for row in rows
-    ]
+    found, chosen = json.loads(rows[0]["counts"]), rows[0]["chosen"]
+    return Overview(
+        counts={each: found.get(each, 0) for each in MismatchKind},
+        kind=MismatchKind(chosen) if chosen else None,
+        mismatches=[_mismatch(row) for row in rows if row["kind"]],
+    )
+
+
+def mismatches(
+    kind: MismatchKind, license_ids: Sequence[int] | None = None, *, subject_id: int | None = None
+) -> list[Mismatch]:
+    """All that is open of a kind, of these licenses or of all: the worst amount first, by currency."""
+    rows = queries.dicts("list_mismatches", **_parameters(kind, license_ids), subject_id=subject_id)
+    return [_mismatch(row) for row in rows]
 
 
 def counts(license_ids: Sequence[int] | None = None) -> dict[MismatchKind, int]:
     """How many are open of each kind."""
-    found = dict(
-        queries.rows("count_mismatches", kind=None, of_licenses=None if license_ids is None else list(license_ids))
-    )
+    found = dict(queries.rows("count_mismatches", **_parameters(None, license_ids)))
     return {kind: found.get(kind, 0) for kind in MismatchKind}
+
+
+def _parameters(kind: MismatchKind | None, license_ids: Sequence[int] | None) -> dict[str, Any]:
+    """Those of mismatches.sql."""
+    return {"kind": kind, "of_licenses": None if license_ids is None else list(license_ids)}
+
+
+def _mismatch(row: Mapping[str, Any]) -> Mismatch:
+    fields = {name: row[name] for name in Mismatch.__slots__}
+    return Mismatch(**fields | {"kind": MismatchKind(row["kind"]), "details": json.loads(row["details"])})
 
 
 def find(kind: MismatchKind, license_id: int, subject_id: int) -> Mismatch | None:

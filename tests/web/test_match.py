@@ -240,7 +240,12 @@ def test_many_are_shown_page_by_page(operator: Client) -> None:
         BillOfEntryLine(bill_of_entry=bill, import_item=item, cif_fc=bill.pk) for bill in bills
     )
     assert len(read(operator.get(LIST)).rows()) == 50
-    assert len(read(operator.get(f"{LIST}?page=2")).rows()) == 10
+    for last in ("2", "3", "9" * 30):
+        shown = read(operator.get(f"{LIST}?page={last}"))
+        assert len(shown.rows()) == 10
+        assert "page 2 of 2" in shown.text("//caption")
+    for first in ("0", "-1", "x", "\0"):
+        assert len(read(operator.get(f"{LIST}?page={first}")).rows()) == 50
 
 
 def test_the_report_of_the_night_leads_to_the_match_desk(operator: Client) -> None:

@@ -7,4 +7,3 @@ JOIN license_license AS license ON license.id = mismatch.license_id
 WHERE %(subject_id)s::numeric IS NULL OR mismatch.subject_id = %(subject_id)s
 ORDER BY
     license.currency, abs(mismatch.amount) DESC, license.license_number, mismatch.serial_number, mismatch.subject_id
-LIMIT %(count)s OFFSET %(start)s
