@@ -3,6 +3,7 @@
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
@@ -246,7 +247,8 @@ def allot_more(request: HttpRequest, allotment_id: Id, more: schemas.Shares) -> 
 def _allot(request: HttpRequest, allotment: Allotment, asked: schemas.Shares) -> Any:
     try:
         shares = [_share(share) for share in asked.shares]
-        done = allotting.allot(allotment, shares, by=request.user, confirmation=asked.confirmation, key=asked.key).pk
+        key = asked.key or uuid4()  # by which it is also written down who has allotted
+        done = allotting.allot(allotment, shares, by=request.user, confirmation=asked.confirmation, key=key).pk
     except allotting.AllottedAlreadyError as before:
         done = before.allotment_id
     except Allotment.DoesNotExist:

@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from api.models import Token
 from api.views import api
 from ledger.engine import drain
-from ledger.models import Allotment, AllotmentLine, LicenseBalance, Overdraw
+from ledger.models import Allotment, AllotmentLine, Allotting, LicenseBalance, Overdraw
 from license.clock import business_date
 from license.models import ExportItem
 from tests.api.conftest import As, Program
@@ -220,6 +220,7 @@ def test_allotting_reserves_what_there_is_and_once(operator: Program) -> None:
     assert LicenseBalance.objects.get(license__license_number=NUMBER).balance_cif == Decimal("9879.75")
     more = operator.post(f"/allotments/{made['id']}/lines", SHARES).json()
     assert more["lines"][0]["quantity"] == "3.000"
+    assert list(Allotting.objects.values_list("allotted_by", flat=True)) == ["operator", "operator"]
     assert operator.post(f"/allotments/{made['id']}/lines", {**SHARES, "shares": []}).status_code == 422
     assert operator.post(f"/allotments/{made['id']}/give-up", {}).json()["is_reserving"] is False
     refused = operator.post(f"/allotments/{made['id']}/lines", SHARES)
