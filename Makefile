@@ -52,9 +52,9 @@ demo: $(INSTALLED)
 run: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --instance run -- $(PYTHON_OF_VENV) deploy/local/run.py
 
-# Two at a time, each with servers of its own: many tests wait for processes.
+# Three at a time, each with servers of its own: most of the time tests wait for processes, and two cores have room.
 test: $(INSTALLED)
-	@exec $(PYTHON_OF_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@exec $(PYTHON_OF_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What happened, and how to replay it, is printed; logs stay in .local/faults/.
 faults: $(INSTALLED)
