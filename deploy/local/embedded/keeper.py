@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,12 +85,19 @@ def _stop_when_launcher_ends(server: subprocess.Popen[bytes], stop_signals: list
 def _kill_orphans() -> None:
     """Ends the processes that a killed PostgreSQL leaves behind. As its subreaper, we are now their parent.
 
-    A busy one would not notice for as long as its query takes, and keep the server from starting again.
+    A busy one would not notice for as long as its query takes, and keep the server from starting again. The list of
+    children may leave some out while others end; that none is left, the system says for certain.
     """
-    while orphans := [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]:
-        for orphan in map(int, orphans):
-            os.kill(orphan, signal.SIGKILL)
-            os.waitpid(orphan, 0)
+    while True:
+        for children in Path("/proc/self/task").glob("*/children"):
+            for orphan in map(int, children.read_text().split()):
+                os.kill(orphan, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
 
 
 def die_with_parent(death_signal: signal.Signals, parent: int) -> None:
