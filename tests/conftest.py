@@ -75,7 +75,7 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Gener
 
 
 def pytest_collection_finish() -> None:
-    """What is there by now stays: looked through for garbage again and again, it takes a twentieth of the time."""
+    """What is there by now stays: it would be looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
 

@@ -20,7 +20,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     early_config.stash[LIVE] = live
     os.environ["DATABASE_URL"] = live.database_url
     os.environ["CELERY_BROKER_URL"] = os.environ["CELERY_RESULT_BACKEND"] = live.broker_url
-    # a third of what a worker takes to start, and the same each time: test_celery_page.py starts some that do
+    # much of what a worker takes to start, and the same each time: test_celery_page.py starts some that do
     os.environ["CELERY_SKIP_CHECKS"] = "true"
 
 

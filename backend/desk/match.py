@@ -26,7 +26,8 @@ from desk.documents import licenses_typed
 from desk.lists import PAGE_SIZE, paged
 from desk.views import page
 from ledger import customs
-from ledger.customs import ChangedError, Mismatch, Person
+from ledger.allotting import Person
+from ledger.customs import ChangedError, Mismatch
 from ledger.models import AllotmentLine, MismatchKind, Settlement
 from license.models import License
 

@@ -15,12 +15,13 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.db.models import Q, Sum
 from django.db.models.base import ModelState
 
+from ledger.allotting import CENT, Person
 from ledger.models import (
+    UNCONFIRMED,
     Allotment,
     AllotmentLine,
     BillOfEntry,
@@ -32,18 +33,13 @@ from ledger.models import (
 from ledger.overdraw import take_turns
 from ledger.sql import queries
 from license.formats import day, indian, money
-from license.models import Source
 
-Person = User | AnonymousUser
-UNCONFIRMED = Q(source=Source.MANUAL) | Q(disputed_since__isnull=False)
-"""A line that the newest ledger does not show, or none has shown yet."""
 PARTS = {
     "totals": "its own debits do not come to that by",
     "entitlement": "our export items add up to other than its CIF-FC by",
     "edited": "its debits were changed since they were loaded by",
 }
 """What makes an imbalance, by name in its details."""
-CENT = Decimal("0.01")
 
 
 class ChangedError(Exception):
@@ -124,8 +120,7 @@ def mismatches(
 
 def counts(license_ids: Sequence[int] | None = None) -> dict[MismatchKind, int]:
     """How many are open of each kind."""
-    found = dict(queries.rows("count_mismatches", **_parameters(None, license_ids)))
-    return {kind: found.get(kind, 0) for kind in MismatchKind}
+    return overview(None, license_ids, start=0, count=1).counts
 
 
 def _parameters(kind: MismatchKind | None, license_ids: Sequence[int] | None) -> dict[str, Any]:

@@ -58,6 +58,10 @@ class TransactionType(models.TextChoices):
     CREDIT = "C", "Credit"
 
 
+UNCONFIRMED = Q(source=Source.MANUAL) | Q(disputed_since__isnull=False)
+"""Of a line of a bill of entry: the newest ledger does not show it, or none has shown it yet."""
+
+
 class BillOfEntryLine(models.Model):
     """What one bill of entry took from one import item (`D`). Lines of type `C` count nowhere."""
 
@@ -86,7 +90,7 @@ class BillOfEntryLine(models.Model):
             # what the newest ledger of customs does not confirm (sql/unconfirmed_debits.sql)
             models.Index(
                 fields=["import_item"],
-                condition=Q(source=Source.MANUAL) | Q(disputed_since__isnull=False),
+                condition=UNCONFIRMED,
                 name="ledger_boeline_unconfirmed",
             ),
         ]

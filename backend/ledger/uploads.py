@@ -259,7 +259,7 @@ class _Bar(Follower):
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of a license, with its changes as JSON: a tenth of what they take as objects."""
+    """What became of a license, with its changes as JSON, which takes far less than objects."""
 
     file: UploadFile
     license_number: str

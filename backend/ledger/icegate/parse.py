@@ -10,8 +10,7 @@ from ledger.icegate.rows import MAX_FILE_BYTES, UnreadableFileError, read_rows
 from ledger.icegate.sections import read_sections
 
 MOST_LICENSES = 200_000
-"""Of a file. It is a hundred times what a ledger of 10 MB has; of lines that only look like licenses so many would take
-gigabytes."""
+"""Of a file. No ledger has so many, and lines that only look like licenses would fill the memory."""
 
 
 def parse_file(path: str | os.PathLike[str]) -> ParsedFile:

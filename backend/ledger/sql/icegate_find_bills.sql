@@ -5,7 +5,7 @@
 -- A bill of that number without a date is it too, where none has the date: if its port does not speak against it, and
 -- if it stands on no license, or on this one. It can be one bill only: the earliest incoming date takes it.
 --
--- MATERIALIZED, since PostgreSQL would else look for all bills without a date again for each debit: a minute for 20,000.
+-- MATERIALIZED, since PostgreSQL would else look for all bills without a date again for each debit.
 WITH dated AS MATERIALIZED (
     SELECT DISTINCT ON (debit.position) debit.position, bill.id
     FROM incoming_debit AS debit
