@@ -1,12 +1,15 @@
 #!/usr/bin/env python
 """Django's command line for the license balance engine."""
 
+import getpass
 import os
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
+
+from ledger.acting import acting
 
 CANNOT_BE_DONE = 2  # as for a wrong call: it was not tried, which is not the same as a no
 INTERRUPTED = 130
@@ -32,7 +35,8 @@ def main() -> None:
     """Run the command. What a person can cause is one line on standard error, and not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
     try:
-        execute_from_command_line(sys.argv)
+        with acting(via=f"{' '.join(['manage.py', *sys.argv[1:2]])}, by {_login()}"):
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         _fail(CANNOT_BE_DONE, f"The settings are wrong: {error}. docs/configuration.md lists them.")
     except DatabaseError as error:
@@ -46,6 +50,14 @@ def main() -> None:
     except BrokenPipeError:
         # whoever read our output has read enough; closing it anew at exit must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _login() -> str:
+    """Of the operating system."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # its number has no name
+        return f"{os.getuid()}"
 
 
 def _fail(status: int, line: str) -> None:

@@ -21,7 +21,8 @@ TABLES = """
     ledger_billofentryline, ledger_allotment, ledger_allotmentline, ledger_allotment_bills_of_entry,
     ledger_allotmentrelease, ledger_allotting, ledger_licensechange, ledger_licensebalance, ledger_importitembalance,
     ledger_balancehistory, ledger_quarantine, api_token, ledger_overdraw, ledger_customsbalance, ledger_settlement,
-    ledger_upload, ledger_uploadfile, ledger_uploadedlicense, reconcile_reconciliationrun,
+    ledger_upload, ledger_uploadfile, ledger_uploadedlicense, ledger_trailstatement, ledger_trailentry,
+    reconcile_reconciliationrun,
     reconcile_reconciliationchunk, reconcile_drift, reconcile_finding, desk_runrequest
 """
 EMPTY_TABLES = f"""
@@ -31,11 +32,11 @@ EMPTY_TABLES = f"""
         has_rows boolean;
     BEGIN
         LOCK TABLE {TABLES};
+        SET LOCAL session_replication_role = replica;
         IF (SELECT sum(pg_relation_size(name)) FROM unnest(tables) AS name) > 2 ^ 20 THEN
             TRUNCATE {TABLES} RESTART IDENTITY;
             RETURN;
         END IF;
-        SET LOCAL session_replication_role = replica;
         FOR filled IN SELECT name FROM unnest(tables) AS name WHERE pg_relation_size(name) > 0 LOOP
             EXECUTE format('SELECT EXISTS (SELECT FROM %s)', filled) INTO has_rows;
             IF has_rows THEN
@@ -43,7 +44,8 @@ EMPTY_TABLES = f"""
             END IF;
         END LOOP;
         DELETE FROM {OUTBOX};  -- what the others' triggers wrote there
-        SET LOCAL session_replication_role = origin;
+        DELETE FROM ledger_trailentry;
+        DELETE FROM ledger_trailstatement;
         PERFORM setval(seqrelid, 1, false) FROM pg_sequence JOIN pg_depend ON objid = seqrelid
         WHERE refclassid = 'pg_class'::regclass AND refobjid = ANY (tables);
     END $$

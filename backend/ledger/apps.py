@@ -7,6 +7,7 @@ class LedgerConfig(AppConfig):
     name = "ledger"
 
     def ready(self) -> None:
-        from ledger import signals
+        from ledger import acting, signals
 
         signals.connect()
+        acting.connect()

@@ -1,4 +1,5 @@
-"""G5, derived means derived: the balance tables refuse every write that does not come from the engine."""
+"""G5, derived means derived: the balance tables refuse every write that does not come from the engine, and the trail
+every one that is not a fact's."""
 
 import pgtrigger
 
@@ -32,3 +33,15 @@ def guard_triggers() -> list[pgtrigger.Trigger]:
             func=load("capture_truncate"),
         ),
     ]
+
+
+def guard_trail() -> pgtrigger.Trigger:
+    """A trigger for the `Meta` of a table of the trail: it is only added to, by the triggers of facts.
+
+    It does not fire for the replica role either."""
+    return OwnerTrigger(
+        name="guard",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete | pgtrigger.Truncate,
+        func=load("guard_trail"),
+    )

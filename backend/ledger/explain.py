@@ -3,20 +3,18 @@
 The numbers come from `expected.sql`, the one definition; the lines are read in the same snapshot.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F
 
-from ledger.models import AllotmentLine, BillOfEntryLine, LicenseBalance, Quarantine, TransactionType
+from ledger.as_of import Moment, facts
+from ledger.models import Allotment, BillOfEntry, LicenseBalance, Quarantine
 from ledger.sql import queries
-from license.clock import INDIA
 from license.formats import day, indian
-from license.models import ExportItem, License
+from license.models import Company, License, Port, Source
 
 HUNDRED = Decimal(100)
 
@@ -92,21 +90,12 @@ def explain(license_number: str) -> Explanation:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         license = License.objects.select_related("exporter", "port").get(license_number=license_number)
-        rows = queries.dicts("explain_license", license_ids=[license.pk], today=None)
         [pending] = queries.column("count_pending", license_id=license.pk)
-        exports = list(license.export_items.select_related("norm").order_by("pk"))
         stored = LicenseBalance.objects.filter(pk=license.pk).first()
-        total = rows[0]
-        return Explanation(
-            license=license,
-            today=total["today"],
-            **{name: total[name] for name in ("credit_cif", "debited_cif", "allotted_cif", "balance_cif")},
-            **{name: total[name] for name in ("overdrawn_cif", "is_null", "is_expired")},
-            is_norm_unknown=not any(export.norm_id for export in exports),
-            credits=[_credit(license, export) for export in exports],
-            debits=list(_debits(license)),
-            allotments=list(_allotments(license)),
-            items=[_item(row) for row in rows if row["import_item_id"] is not None],
+        return _explanation(
+            license,
+            license_ids=[license.pk],
+            today=None,
             stored_balance_cif=stored.balance_cif if stored else None,
             computed_at=stored.computed_at if stored else None,
             pending=pending,
@@ -114,57 +103,84 @@ def explain(license_number: str) -> Explanation:
         )
 
 
-def _credit(license: License, export: ExportItem) -> Line:
-    norm = f"norm {export.norm.code}" if export.norm else "norm unknown"
-    return Line(
-        f"export item {export.pk}, {norm}",
-        f"{export.description or 'Export'}, {norm}",
-        license.license_date,
-        export.get_source_display(),
-        export.cif_fc,
-        export.net_quantity,
+def explain_as_of(license_number: str, moment: Moment) -> Explanation:
+    """Explain what a license had left as of a moment, from the facts of that moment; what is stored is what was shown
+    then. Raises License.DoesNotExist where there was no such license. Must not be called inside a transaction."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        parameters = moment.parameters
+        license_ids = queries.column("as_of_license_ids", license_number=license_number)
+        found = queries.dicts("as_of_license", given=facts(), license_ids=license_ids, **parameters)
+        for row in found:
+            stored_balance_cif, computed_at = row.pop("shown_balance_cif"), row.pop("shown_since")
+            license = License(**row)
+            if license.license_number == license_number:
+                license.exporter = Company.objects.filter(pk=row["exporter_id"]).first()
+                license.port = Port.objects.filter(pk=row["port_id"]).first()
+                return _explanation(
+                    license,
+                    given=facts(),
+                    **parameters | {"license_ids": [license.pk]},
+                    stored_balance_cif=stored_balance_cif,
+                    computed_at=computed_at,
+                )
+        raise License.DoesNotExist
+
+
+def _explanation(
+    license: License,
+    *,
+    stored_balance_cif: Decimal | None,
+    computed_at: datetime | None,
+    pending: int = 0,
+    quarantine: Quarantine | None = None,
+    **question: Any,
+) -> Explanation:
+    rows, lines = queries.dicts("explain_license", **question), queries.dicts("explain_lines", **question)
+    total = rows[0]
+    return Explanation(
+        license=license,
+        **{name: total[name] for name in ("today", "credit_cif", "debited_cif", "allotted_cif", "balance_cif")},
+        **{name: total[name] for name in ("overdrawn_cif", "is_null", "is_expired")},
+        is_norm_unknown=not any(line["code"] for line in lines if line["kind"] == "credit"),
+        credits=[_credit(line) for line in lines if line["kind"] == "credit"],
+        debits=[_debit(line) for line in lines if line["kind"] == "debit"],
+        allotments=[_allotment(line) for line in lines if line["kind"] == "allotment"],
+        items=[_item(row) for row in rows if row["import_item_id"] is not None],
+        stored_balance_cif=stored_balance_cif,
+        computed_at=computed_at,
+        pending=pending,
+        quarantine=quarantine,
     )
 
 
-def _debits(license: License) -> Iterator[Line]:
-    lines = BillOfEntryLine.objects.filter(import_item__license=license, transaction_type=TransactionType.DEBIT)
-    for line in lines.select_related("bill_of_entry__port", "import_item").order_by(
-        F("bill_of_entry__date").asc(nulls_first=True), "bill_of_entry__number", "import_item__serial_number"
-    ):
-        bill = line.bill_of_entry
-        port = f", {bill.port.code}" if bill.port else ""
-        disputed = f", disputed since {day(line.disputed_since)}" if line.disputed_since else ""
-        yield Line(
-            f"{bill}{port}{disputed}",
-            f"BE {bill.number}{port}",
-            bill.date,
-            line.get_source_display(),
-            line.cif_fc,
-            line.quantity,
-            line.import_item.serial_number,
-            bill_of_entry_id=bill.pk,
-            disputed_since=line.disputed_since,
-        )
+def _same(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in ("day", "cif_fc", "quantity", "serial_number", "disputed_since", "last_day")}
 
 
-def _allotments(license: License) -> Iterator[Line]:
-    lines = AllotmentLine.objects.filter(
-        import_item__license=license, allotment__bills_of_entry=None, allotment__release=None
-    ).select_related("allotment__company", "import_item")
-    for line in lines.order_by("allotment__created_at", "pk"):
-        company = line.allotment.company
-        entered = line.allotment.created_at.astimezone(INDIA).date()
-        yield Line(
-            f"{line.allotment} to {company}",
-            f"{line.allotment} to {company.name or company.iec}",
-            entered,
-            f"entered {day(entered)}",
-            line.cif_fc,
-            line.quantity,
-            line.import_item.serial_number,
-            allotment_id=line.allotment.pk,
-            last_day=line.allotment.last_day,
-        )
+def _credit(line: dict[str, Any]) -> Line:
+    norm = f"norm {line['code']}" if line["code"] else "norm unknown"
+    document, name = f"export item {line['document_id']}, {norm}", f"{line['name'] or 'Export'}, {norm}"
+    return Line(document, name, source=Source(line["source"]).label, **_same(line))
+
+
+def _debit(line: dict[str, Any]) -> Line:
+    bill = BillOfEntry(number=line["number"], date=line["day"])
+    port = f", {line['code']}" if line["code"] else ""
+    disputed = f", disputed since {day(line['disputed_since'])}" if line["disputed_since"] else ""
+    document, name = f"{bill}{port}{disputed}", f"BE {bill.number}{port}"
+    source = Source(line["source"]).label
+    return Line(document, name, source=source, bill_of_entry_id=line["document_id"], **_same(line))
+
+
+def _allotment(line: dict[str, Any]) -> Line:
+    allotment, company = (
+        Allotment(pk=line["document_id"], type=line["code"]),
+        Company(iec=line["iec"] or "", name=line["name"] or ""),
+    )
+    document, name = f"{allotment} to {company}", f"{allotment} to {company.name or company.iec}"
+    source = f"entered {day(line['day'])}"
+    return Line(document, name, source=source, allotment_id=allotment.pk, **_same(line))
 
 
 def _item(row: dict[str, Any]) -> ItemExplanation:

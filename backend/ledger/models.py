@@ -10,9 +10,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Func, Q, Value
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 
-from ledger.balance_guard import guard_trigger, guard_triggers
+from ledger.balance_guard import guard_trail, guard_trigger, guard_triggers
 from ledger.fields import ClockTimestamp, CurrentTransactionId, TransactionIdField
 from license.clock import INDIA
 from license.fields import MONEY_MAX, QUANTITY_MAX, dated, money, one_of, quantity, text, within
@@ -409,6 +410,61 @@ class BalanceHistory(models.Model):
         return f"{self.previous_balance_cif} → {self.balance_cif}"
 
 
+class TrailStatement(models.Model):
+    """One statement that wrote rows of a fact table: who, when, by which program. Written by triggers in the transaction
+    of the write (ledger/trail.py); never changed."""
+
+    table_name = models.TextField()
+    operation = models.TextField(help_text="INSERT, UPDATE, DELETE or TRUNCATE.")
+    row_count = models.BigIntegerField(help_text="How many entries it has.")
+    transaction_id = TransactionIdField(db_default=CurrentTransactionId())
+    written_at = models.DateTimeField(db_default=ClockTimestamp(), help_text="By the clock.")
+    user_name = models.TextField(help_text="Who had logged in; empty: nobody, it was a program or plain SQL.")
+    via = models.TextField(help_text="Page, command or task; empty: it was none of ours.")
+    role = models.TextField(help_text="The database role that had logged in.")
+    application = models.TextField(help_text="As the client calls itself.")
+    address = models.TextField(null=True, help_text="Of the client; null: a local socket.")  # noqa: DJ001
+    statement = models.TextField(help_text="How it begins.")
+
+    class Meta:
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["written_at"], name="ledger_trail_written_at"),
+            models.Index(fields=["user_name", "id"], name="ledger_trail_user"),
+        ]
+        triggers = [guard_trail()]
+
+    def __str__(self) -> str:
+        return f"{self.operation} on {self.table_name} by {self.user_name or self.role}"
+
+
+class TrailEntry(models.Model):
+    """A row of a fact table, as it was before a statement and as it was after it."""
+
+    statement = models.ForeignKey(TrailStatement, models.DO_NOTHING, db_constraint=False, related_name="entries")
+    table_name = models.TextField()
+    owner_id = models.BigIntegerField(help_text="Of what the row belongs to (ledger.trail.TRACKED), or of the row.")
+    row_id = models.BigIntegerField()
+    before = models.JSONField(null=True, help_text="Null: it was not there, or was another owner's.")
+    after = models.JSONField(null=True, help_text="Null: it is not there any more, or is another owner's.")
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["table_name", "owner_id", "id"], name="ledger_trail_owner"),
+            # by the numbers that licenses had
+            models.Index(
+                KeyTextTransform("license_number", "before"),
+                condition=Q(table_name="license_license"),
+                name="ledger_trail_license_number",
+            ),
+        ]
+        triggers = [guard_trail()]
+
+    def __str__(self) -> str:
+        return f"{self.table_name} {self.row_id}"
+
+
 class Quarantine(models.Model):
     """A license whose recompute failed by itself. Its balance is older than its facts until it succeeds.
 
@@ -512,4 +568,5 @@ class UploadedLicense(models.Model):
         return f"{self.license_number}: {self.status}"
 
 
-import ledger.capture  # noqa: E402, F401  declares its triggers, on proxies of the models above
+import ledger.capture  # noqa: E402  declares its triggers, on proxies of the models above
+import ledger.trail  # noqa: E402, F401  likewise

@@ -23,6 +23,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from ledger.acting import acting
 from ledger.icegate.ledger import ParsedFile
 from ledger.icegate.load import (
     STEPS,
@@ -334,7 +335,10 @@ def _load(upload: Upload) -> None:
     files = _files(upload)
     done = UploadedLicense.objects.filter(file__upload=upload, is_loaded=True)
     is_done = set(done.values_list("file", "license_number"))
-    with _Teller(upload, files, partial(_write_down, is_loaded=True)) as bar:
+    with (
+        acting(upload.decided_by, via=f"upload {upload.pk}"),
+        _Teller(upload, files, partial(_write_down, is_loaded=True)) as bar,
+    ):
         for file, found in zip(files, _parsed(files, bar), strict=True):
             bar.file = file
             load(

@@ -49,10 +49,11 @@ class Queries:
         """Run a query that yields one column, and fetch its values."""
         return [value for (value,) in self.rows(name, **parameters)]
 
-    def dicts(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Run a query and fetch its rows by the names of their columns."""
+    def dicts(self, name: str, *, given: str = "", **parameters: Any) -> list[dict[str, Any]]:
+        """Run a query and fetch its rows by the names of their columns. Common table expressions that are given take
+        the places of the tables of their names."""
         with self._cursor(name) as cursor:
-            cursor.execute(self.load(name), parameters)
+            cursor.execute(f"{given}\n{self.load(name)}" if given else self.load(name), parameters)
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

@@ -5,11 +5,12 @@ import signal
 from types import FrameType
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.beat import Service
 from celery.signals import beat_init, task_failure, task_prerun
 from django.db import close_old_connections, connections
 
+from ledger.acting import act
 from lmanagement.watchdog import Watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
@@ -21,9 +22,11 @@ app.steps["worker"].add(Watchdog)
 
 
 @task_prerun.connect
-def _replace_a_broken_connection(**_: Any) -> None:
-    """As Django does for each request: Celery, which keeps connections, does not look at them."""
+def _begin(task: Task[Any, Any], **_: Any) -> None:
+    """A broken connection is replaced, as Django does for each request: Celery, which keeps them, does not look at
+    them. What is written is written by the task."""
     close_old_connections()
+    act(via=f"task {task.name}")
 
 
 @task_failure.connect

@@ -7,6 +7,7 @@ key is made up at each start, DEBUG is off.
 import os
 import re
 import secrets
+import sys
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -111,14 +112,19 @@ if not isinstance(DATABASES["default"]["CONN_MAX_AGE"], int | None):
     raise ImproperlyConfigured("CONN_MAX_AGE in DATABASE_URL must be a number of seconds, or None")
 # A server that is gone without a word (a cut cable, a failover) is given up after 40 seconds, not after two hours; the
 # names are libpq's, and the URL may say otherwise: ?connect_timeout=3
-DATABASES["default"]["OPTIONS"] = {
-    "connect_timeout": 10,
-    "keepalives_idle": 20,
-    "keepalives_interval": 5,
-    "keepalives_count": 4,
-    "tcp_user_timeout": 40_000,  # ms: also for what was sent and not acknowledged
-    "prepare_threshold": 5,  # psycopg's own default: what asks for it may be prepared (license/queries.py)
-} | DATABASES["default"].get("OPTIONS", {})
+DATABASES["default"]["OPTIONS"] = (
+    {
+        "connect_timeout": 10,
+        "keepalives_idle": 20,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 40_000,  # ms: also for what was sent and not acknowledged
+        # by which the trail, and whoever looks at pg_stat_activity, knows it; PGAPPNAME may say otherwise
+        "fallback_application_name": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])[:63],
+        "prepare_threshold": 5,  # psycopg's own default: what asks for it may be prepared (license/queries.py)
+    }
+    | DATABASES["default"].get("OPTIONS", {})
+)
 
 # --- pages ------------------------------------------------------------------------------------------------------------
 ROOT_URLCONF = "lmanagement.urls"
@@ -136,6 +142,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "ledger.acting.Acting",
 ]
 TEMPLATES = [
     {

@@ -2,7 +2,8 @@
 
 Each case is written twice: once to be rolled back, once to be committed. In the very transaction of the write the
 outbox must hold exactly the changes that the table names, and they must mean exactly the licenses that it names. After
-the rollback none is left; after the commit a drain makes every balance equal to what the oracle says.
+the rollback none is left; after the commit a drain makes every balance equal to what the oracle says. And the trail, told
+from its beginning, ends with the facts.
 """
 # ruff: noqa: C408, E501  (tables, to be read as such)
 
@@ -24,6 +25,7 @@ from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntr
 from ledger.sql import load
 from license.models import ExportItem, ImportItem, ItemName, License
 from tests.conftest import assert_balances_follow_facts, one, sql
+from tests.trail.replay import assert_trail_tells_facts
 
 # Licenses A to D have the ids 1 to 4. A and B share an item name, a bill of entry and an allotment; C has others of
 # its own, and D has nothing at all. Item 12 is A's too, and nothing hangs on it.
@@ -104,6 +106,7 @@ def check(write: Callable[[], Any], changes: list[str], licenses: str) -> None:
     assert pending() == []
     write()
     assert sorted(pending()) == sorted(changes)
+    assert_trail_tells_facts()
     drain()
     assert_balances_follow_facts()
 

@@ -39,6 +39,7 @@ from tests.conftest import assert_balances_follow_facts, empty_tables, one, sql
 from tests.engine import writes
 from tests.engine.sessions import OpenTransaction, Walker
 from tests.engine.writes import Write, is_refused, write_in_savepoint
+from tests.trail.replay import assert_trail_tells_facts
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "50"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
@@ -491,6 +492,7 @@ class LivesOfAWorld(RuleBasedStateMachine):
             recompute(look().turned)
             assert_balances_follow_facts(one(f"SELECT {writes.TODAY}"))
             assert_history_has_no_gaps()
+            assert_trail_tells_facts()
         finally:
             for theirs in self.transactions.values():
                 with suppress(Exception):

@@ -1,6 +1,6 @@
 -- What the rules make of one license, row by row as in expected.sql, with what an import item says of itself.
 SELECT
-    (statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date AS today,
+    coalesce(%(today)s::date, (statement_timestamp() AT TIME ZONE 'Asia/Kolkata')::date) AS today,
     ruled.*,
     item.serial_number,
     item.description,

@@ -1,0 +1,32 @@
+-- What some licenses had left, with what was shown of it at the time. Before it stand the facts as of that time
+-- (ledger/as_of.py).
+SELECT
+    license.license_number,
+    coalesce(nullif(exporter.name, ''), exporter.iec, '') AS exporter,
+    license.currency,
+    license.license_date,
+    license.license_expiry_date,
+    ruled.credit_cif,
+    ruled.debited_cif,
+    ruled.allotted_cif,
+    ruled.balance_cif,
+    ruled.overdrawn_cif,
+    ruled.is_null,
+    ruled.is_expired,
+    shown.balance_cif AS shown_balance_cif
+FROM license_license AS license
+JOIN (
+    SELECT DISTINCT ON (license_id) * FROM (
+        /* include expected.sql */
+    ) AS row_by_row
+    ORDER BY license_id
+) AS ruled ON ruled.license_id = license.id
+LEFT JOIN license_company AS exporter ON exporter.id = license.exporter_id
+LEFT JOIN LATERAL (
+    SELECT balance_cif
+    FROM ledger_balancehistory
+    WHERE license_id = license.id AND changed_at <= %(known)s::timestamptz
+    ORDER BY id DESC
+    LIMIT 1
+) AS shown ON true
+ORDER BY license.id

@@ -1,0 +1,16 @@
+-- After INSERT or DELETE, and before TRUNCATE: an entry for each row, and one row for the statement that wrote them.
+DECLARE
+    this bigint := nextval('public.ledger_trailstatement_id_seq');
+    row_count bigint;
+    -- what ledger/acting.py put before the statement
+    said jsonb := substring(current_query() FROM '^/\*by (\{{[^*]*\}})\*/')::jsonb;
+BEGIN
+    INSERT INTO public.ledger_trailentry (statement_id, table_name, owner_id, row_id, {image})
+    SELECT this, TG_TABLE_NAME, fact.{owner}, fact.id, to_jsonb(fact) FROM {rows} AS fact;
+    GET DIAGNOSTICS row_count = ROW_COUNT;
+    IF row_count = 0 THEN
+        RETURN NULL;
+    END IF;
+    /* include trail_statement.sql */
+    RETURN NULL;
+END;

@@ -1,0 +1,92 @@
+"""The trail: who has changed which fact, when, from what to what (docs/trail.md).
+
+Statement-level triggers keep every row that a statement inserts, updates or deletes, in the transaction of the write:
+also of bulk writes, plain SQL, COPY, cascades and TRUNCATE, and under the replica role. `Entry` by entry read backwards
+from what the facts are now, it tells what they were at any moment since it began (ledger/as_of.py).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pgtrigger
+from django.db import models
+
+from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine
+from ledger.sql import load
+from ledger.triggers import AlwaysTrigger
+from license.models import (
+    Company,
+    ExportItem,
+    HSCode,
+    ImportItem,
+    ItemName,
+    License,
+    MatchRule,
+    Port,
+    SionNorm,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A fact table, and by which of its columns a row belongs to what it is a part of."""
+
+    model: type[models.Model]
+    owner: str
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+
+TRACKED = (
+    Tracked(License, "id"),
+    Tracked(ExportItem, "license_id"),
+    Tracked(ImportItem, "license_id"),
+    Tracked(ImportItem.item_names.through, "importitem_id"),
+    Tracked(BillOfEntryLine, "import_item_id"),
+    Tracked(AllotmentLine, "import_item_id"),
+    Tracked(Allotment, "id"),
+    Tracked(Allotment.bills_of_entry.through, "allotment_id"),
+    Tracked(AllotmentRelease, "allotment_id"),
+    Tracked(BillOfEntry, "id"),
+    Tracked(ItemName, "id"),
+    Tracked(MatchRule, "item_name_id"),
+    Tracked(SionNorm, "id"),
+    Tracked(Company, "id"),
+    Tracked(Port, "id"),
+    Tracked(HSCode, "id"),
+)
+
+
+def _triggers(fact: Tracked) -> list[pgtrigger.Trigger]:
+    def body(name: str, **parts: str) -> str:
+        return load(name).format(owner=fact.owner, **parts)
+
+    referencing: Any = pgtrigger.Referencing  # which has no types
+    old, new = referencing(old="old_rows"), referencing(new="new_rows")
+    both = referencing(old="old_rows", new="new_rows")
+    after, before = pgtrigger.After, pgtrigger.Before
+    inserted, deleted = (
+        body("trail_rows", rows="new_rows", image="after"),
+        body("trail_rows", rows="old_rows", image="before"),
+    )
+    emptied = body("trail_rows", rows=f"public.{fact.table}", image="before")
+    return [
+        AlwaysTrigger(name="trail_insert", when=after, operation=pgtrigger.Insert, referencing=new, func=inserted),
+        AlwaysTrigger(
+            name="trail_update", when=after, operation=pgtrigger.Update, referencing=both, func=body("trail_update")
+        ),
+        AlwaysTrigger(name="trail_delete", when=after, operation=pgtrigger.Delete, referencing=old, func=deleted),
+        AlwaysTrigger(name="trail_truncate", when=before, operation=pgtrigger.Truncate, func=emptied),
+    ]
+
+
+def _proxy(fact: Tracked) -> type[models.Model]:
+    """As in ledger/capture.py, and for the same reasons."""
+    meta = {"proxy": True, "app_label": "ledger", "default_permissions": (), "triggers": _triggers(fact)}
+    name = f"Tracked{fact.model.__name__.replace('_', '')}"
+    return type(name, (fact.model,), {"__module__": __name__, "Meta": type("Meta", (), meta)})
+
+
+PROXIES = tuple(_proxy(fact) for fact in TRACKED)
