@@ -411,7 +411,7 @@ class BalanceHistory(models.Model):
 
 
 class TrailStatement(models.Model):
-    """One statement that wrote rows of a fact table: who, when, by which program. Written by triggers in the transaction
+    """One statement that wrote rows of a fact table: who, when, by which program. Triggers write it, in the transaction
     of the write (ledger/trail.py); never changed."""
 
     table_name = models.TextField()
