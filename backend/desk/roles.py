@@ -11,7 +11,7 @@ FACTS = (
 BALANCES = ("ledger.licensebalance", "ledger.importitembalance")
 EVIDENCE = (
     "ledger.balancehistory", "ledger.quarantine", "ledger.overdraw", "reconcile.reconciliationrun", "reconcile.drift",
-    "reconcile.finding", "ledger.upload", "ledger.settlement",
+    "reconcile.finding", "ledger.upload", "ledger.settlement", "ledger.trailstatement",
 )  # fmt: skip
 """What tells whether a balance can be relied on, and how it came about."""
 RUN = "reconcile.reconciliationrun"

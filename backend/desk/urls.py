@@ -4,7 +4,22 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from desk import allot, allotment_sheet, documents, files, find, forecast, give_up, items, ledgers, match, night, views
+from desk import (
+    allot,
+    allotment_sheet,
+    as_of,
+    documents,
+    files,
+    find,
+    forecast,
+    give_up,
+    items,
+    ledgers,
+    match,
+    night,
+    trail,
+    views,
+)
 from desk.entry import site
 
 
@@ -22,6 +37,9 @@ urlpatterns = [
     path("licenses.xlsx", files.licenses_xlsx, name="licenses_xlsx"),
     path("licenses/<number:number>/balance-sheet.pdf", files.balance_sheet, {"kind": "pdf"}, "balance_sheet_pdf"),
     path("licenses/<number:number>/balance-sheet.xlsx", files.balance_sheet, {"kind": "xlsx"}, "balance_sheet_xlsx"),
+    path("licenses/<number:number>/trail.csv", trail.license_trail_csv, name="license_trail_csv"),
+    path("licenses/<number:number>/trail/", trail.license_trail, name="license_trail"),
+    path("licenses/<number:number>/as-of/", as_of.license_as_of, name="license_as_of"),
     path("licenses/<number:number>/", views.license, name="license"),
     path("balance-sheets.pdf", files.balance_sheets, {"kind": "pdf"}, "balance_sheets_pdf"),
     path("balance-sheets.xlsx", files.balance_sheets, {"kind": "xlsx"}, "balance_sheets_xlsx"),
@@ -44,6 +62,11 @@ urlpatterns = [
     path("match/", match.matches, name="matches"),
     path("match/settled/", match.settled, name="settled"),
     path("match/<str:what>/<int:license_pk>/<int:pk>/", match.mismatch, name="mismatch"),
+    path("trail/", trail.trail, name="trail"),
+    path("trail/<int:pk>/", trail.trail_statement, name="trail_statement"),
+    path("trail.csv", trail.trail_csv, name="trail_csv"),
+    path("as-of/", as_of.as_of, name="as_of"),
+    path("as-of.csv", as_of.as_of_csv, name="as_of_csv"),
     path("reconciliation/", night.runs, name="runs"),
     path("reconciliation/run-now/", night.run_now, name="run_now"),
     path("reconciliation/<int:pk>/", night.run, name="run"),

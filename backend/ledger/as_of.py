@@ -48,8 +48,8 @@ _DATED = (
 """Of which only what documents until a day say is taken (sql/until_TABLE.sql)."""
 
 
-class TooEarlyError(Exception):
-    """Nobody knows what was known then: the trail begins later."""
+class UnknownError(Exception):
+    """Nobody can tell what was known then: the trail begins later, or it is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,14 @@ class Moment:
 
     @classmethod
     def of(cls, until: date | None, known_on: date | None) -> "Moment":
-        """The documents until one day, as known at the end of another, in India. Raises TooEarlyError."""
+        """The documents until one day, as known at the end of another, in India. Raises UnknownError."""
         if known_on is None:
             return cls(until)
+        if known_on > business_date():
+            raise UnknownError("What will be known on that day, nobody can tell: choose a day until today.")
         known = datetime.combine(known_on + timedelta(days=1), time.min, INDIA)
         if known <= (began := trail_began()):
-            raise TooEarlyError(
+            raise UnknownError(
                 f"The trail of changes begins on {day(began.astimezone(INDIA).date())}: what was known before, "
                 "nobody can tell. Leave this day out to have the documents until a day as they are known now."
             )

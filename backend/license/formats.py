@@ -4,6 +4,9 @@ import re
 from datetime import date
 from decimal import Decimal
 
+QUANTITY_PLACES = 3
+_ABBREVIATIONS = re.compile(r"\b(cif|fob|fc|hs|inr)\b", re.IGNORECASE)
+
 
 def indian(number: Decimal, places: int = 2) -> str:
     """A number grouped the Indian way: 1,11,302.61. Money has two places, quantities three."""
@@ -23,6 +26,17 @@ def money(currency: str, amount: Decimal) -> str:
 def quantity(number: Decimal) -> str:
     """1,000.5: without the zeros at the end."""
     return indian(number, 3).rstrip("0").rstrip(".")
+
+
+def shown(number: Decimal, places: int) -> str:
+    """A number of a column with so many decimal places: 1,11,302.61; as a quantity 1,000.5."""
+    return quantity(number) if places == QUANTITY_PLACES else indian(number, places)
+
+
+def label(words: object) -> str:
+    """What a column is called: Quantity, CIF FC."""
+    abbreviated = _ABBREVIATIONS.sub(lambda found: found[0].upper(), f"{words}")
+    return abbreviated[:1].upper() + abbreviated[1:]
 
 
 def grouped(text: str) -> str:

@@ -14,7 +14,16 @@ from pypdf import PdfReader
 
 from ledger import uploads
 from ledger.engine import drain
-from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, Settlement, Upload, UploadedLicense
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    BillOfEntry,
+    BillOfEntryLine,
+    Settlement,
+    TrailStatement,
+    Upload,
+    UploadedLicense,
+)
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
 from reconcile import night
@@ -61,6 +70,11 @@ PAGES = {
     "an allotment that is used up": lambda: "/match/unconverted/1/1/",
     "a bill and its twin": lambda: f"/match/twin/1/{mismatches()}/",
     "settled": lambda: "/match/settled/",
+    "trail": lambda: "/trail/",
+    "a statement of the trail": lambda: f"/trail/{TrailStatement.objects.filter(row_count__gt=5).last().pk}/",
+    "the trail of a license": lambda: "/licenses/0310000008/trail/",
+    "as of a date": lambda: "/as-of/?until=2026-03-31",
+    "a license as of a date": lambda: "/licenses/0310000008/as-of/?until=2026-03-31",
     "runs": lambda: "/reconciliation/",
     "run": lambda: f"/reconciliation/{a_run().pk}/",
     "bill of entry": lambda: f"/bills-of-entry/{BillOfEntry.objects.first().pk}/",

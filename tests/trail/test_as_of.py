@@ -17,7 +17,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.as_of import Moment, TooEarlyError, balances, trail_began
+from ledger.as_of import Moment, UnknownError, balances, trail_began
 from ledger.engine import drain
 from ledger.explain import explain, explain_as_of
 from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine
@@ -260,10 +260,12 @@ def test_a_license_that_is_gone_is_told_by_the_number_that_it_had(license: Licen
 
 def test_what_was_known_before_the_trail_began_nobody_can_tell(license: License) -> None:
     began = trail_began().astimezone(INDIA).date()
-    with pytest.raises(TooEarlyError, match="begins on"):
+    with pytest.raises(UnknownError, match="begins on"):
         Moment.of(None, began - timedelta(days=1))
     assert Moment.of(MARCH_31, began).known == datetime(began.year, began.month, began.day, tzinfo=INDIA) + timedelta(1)
     assert Moment.of(None, began).today == began
+    with pytest.raises(UnknownError, match="until today"):
+        Moment.of(None, date.max)
     assert Moment.of(MARCH_31, None) == Moment(MARCH_31)
 
 

@@ -58,6 +58,8 @@ PAGES = {
     "upload": WATCHERS,
     "uploaded_license": WATCHERS,
     **dict.fromkeys(("matches", "mismatch", "settled"), WATCHERS),
+    **dict.fromkeys(("trail", "trail_statement", "trail_csv", "license_trail", "license_trail_csv"), WATCHERS),
+    **dict.fromkeys(("as_of", "as_of_csv", "license_as_of"), WATCHERS),
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
@@ -70,7 +72,18 @@ PAGES = {
 }
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
 ADDRESSES = {
-    **{name: ["0310000001"] for name in ("license", "balance_sheet_pdf", "balance_sheet_xlsx")},
+    **{
+        name: ["0310000001"]
+        for name in (
+            "license",
+            "balance_sheet_pdf",
+            "balance_sheet_xlsx",
+            "license_trail",
+            "license_trail_csv",
+            "license_as_of",
+        )
+    },
+    "trail_statement": [1],
     **{name: [1] for name in ("bill_of_entry", "allotment", "allotment_pdf", "give_up", "run", "drift")},
     "findings": [1, "overdrawn"],
     "report_file": [1, "csv"],

@@ -28,6 +28,7 @@ from desk.entry import wording
 from desk.entry.deletion import dependents
 from desk.entry.meanwhile import Guarded, GuardedRows, refuse
 from ledger.icegate import cells
+from license import formats
 from license.models import Source
 from license.sheet_cells import CellError
 
@@ -67,7 +68,7 @@ class Amount(forms.DecimalField):
 
     def prepare_value(self, value: Any) -> Any:
         """What is stored, as it is shown elsewhere; what was typed stays as it was typed."""
-        return wording.shown(value, self.decimal_places or 0) if isinstance(value, Decimal) else value
+        return formats.shown(value, self.decimal_places or 0) if isinstance(value, Decimal) else value
 
 
 class Day(forms.DateField):
@@ -96,7 +97,7 @@ class EntryForm(ModelForm):
             for name in self.fields.keys() & set(self.of_ledger):
                 self.fields[name].disabled = True
         for name, field in self.fields.items():
-            field.label = wording.label(field.label)
+            field.label = formats.label(field.label)
             wording.speak_plainly(field)
             widget = getattr(field.widget, "widget", field.widget)
             if isinstance(widget, _Labelled):
@@ -246,7 +247,7 @@ class Rows(GuardedRows):
 
     def get_unique_error_message(self, unique_check: Any) -> str:
         fields = (field for field in self.fk.model._meta.fields if field.name in {*unique_check} - {self.fk.name})
-        return wording.label(f"Two rows have the same {' and '.join(str(field.verbose_name) for field in fields)}.")
+        return formats.label(f"Two rows have the same {' and '.join(str(field.verbose_name) for field in fields)}.")
 
     def get_form_error(self) -> str:
         return "Another row says this already."

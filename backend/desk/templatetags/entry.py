@@ -6,10 +6,10 @@ from typing import Any
 from django.contrib.admin.helpers import AdminReadonlyField
 from django.template import Library
 
-from desk.entry import wording
+from license import formats
 
 register = Library()
-register.filter("label", wording.label)
+register.filter("label", formats.label)
 
 
 @register.filter
@@ -18,5 +18,5 @@ def contents(field: AdminReadonlyField) -> Any:
     row, name = field.form.instance, field.field["name"]
     value = getattr(row, name, None)
     if isinstance(value, Decimal):
-        return wording.shown(value, row._meta.get_field(name).decimal_places)
+        return formats.shown(value, row._meta.get_field(name).decimal_places)
     return field.contents()

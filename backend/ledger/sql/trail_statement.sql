@@ -1,4 +1,5 @@
-INSERT INTO public.ledger_trailstatement (
+-- The statement itself, with whoever makes it.
+    INSERT INTO public.ledger_trailstatement (
         id, table_name, operation, row_count, user_name, via, role, application, address, statement
     ) VALUES (
         this, TG_TABLE_NAME, TG_OP, row_count, coalesce(said ->> 'user', ''), coalesce(said ->> 'via', ''),
