@@ -72,6 +72,7 @@ class Balance(Schema):
 class License(Schema):
     """A license, with its balance as stored."""
 
+    license_id: int = Field(description="By which a change names it, also when it is gone.")
     license_number: str
     license_date: date
     license_expiry_date: date | None
@@ -81,6 +82,37 @@ class License(Schema):
     file_number: str
     balance: Balance | None = Field(description="Null: it is new, and computed in a moment.")
     state: list[str] = Field(description="What to know at a glance: overdrawn, change pending, in quarantine …")
+
+
+class Previous(Schema):
+    """What a license had left before a change."""
+
+    balance_cif: Money
+    overdrawn_cif: Money
+    is_null: bool
+    is_expired: bool
+
+
+class Change(Schema):
+    """One time that a balance was computed and had changed: of the license, or of one of its items alone."""
+
+    position: int
+    license_id: int
+    license_number: str | None = Field(description="As it is now; null: the license is gone.")
+    changed_at: datetime
+    sources: list[str] = Field(
+        description="The tables whose writes asked for it; empty: the night, or somebody by hand."
+    )
+    balance: Balance | None = Field(description="What it became; null: the license is gone.")
+    previous: Previous | None = Field(description="What it was; null: there was none.")
+
+
+class Changes(Schema):
+    """A part of the feed."""
+
+    items: list[Change]
+    next: int = Field(description="What to send as `after` next time.")
+    more: bool = Field(description="There is more already: ask again at once.")
 
 
 class ImportItem(Schema):

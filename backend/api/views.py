@@ -11,13 +11,14 @@ from ninja import NinjaAPI, Path, Query, Status
 
 from api import problems, schemas
 from api.auth import AUTH, may
+from api.following import FOLLOW, NUMBERED, page
 from api.schemas import BIGINT_MAX, Page, Paging, Words
 from desk.allot import MOST_TRIED
 from desk.files import snapshot
 from desk.licenses import SORTS, STATES, LicenseFilter, all_licenses, in_order, with_marks
 from desk.standing import MORE, NEW
 from desk.statement import statement
-from ledger import allotting, find
+from ledger import allotting, feed, find
 from ledger.explain import ItemExplanation, explain
 from ledger.models import Allotment
 from ledger.overdraw import OverdrawsError
@@ -31,7 +32,6 @@ from reconcile.sql import queries
 BALANCES = ("license.view_license", "ledger.view_licensebalance")
 ALLOTMENT = "ledger.view_allotment"
 RUN = "reconcile.view_reconciliationrun"
-NUMBERED = ("credit_cif", "debited_cif", "allotted_cif", "balance_cif", "overdrawn_cif", "is_null", "is_expired")
 Id = Annotated[int, Path(ge=1, le=BIGINT_MAX)]
 Number = Annotated[str, Path(max_length=20, pattern=r"^[^\x00]+$")]
 
@@ -79,6 +79,7 @@ def _license(license: License, state: list[str]) -> dict[str, Any]:
     exporter = license.exporter
     balance = getattr(license, "balance", None)
     return {
+        "license_id": license.pk,
         "license_number": license.license_number,
         "license_date": license.license_date,
         "license_expiry_date": license.license_expiry_date,
@@ -129,6 +130,33 @@ def license(request: HttpRequest, number: Number) -> dict[str, Any]:
             for line, kind, after in statement(explained)
         ],
     }
+
+
+# ── Following ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Position = Annotated[
+    int | None,
+    Query(ge=0, le=BIGINT_MAX, description="The `next` of the last answer. Without it the answer is where to begin."),
+]
+
+
+@api.get("/changes", response={200: schemas.Changes, 409: None}, tags=["following"], operation_id="list_changes")
+@may(*FOLLOW)
+def changes(
+    request: HttpRequest, after: Position = None, limit: Annotated[int, Query(ge=1, le=schemas.MOST_ROWS)] = 100
+) -> Any:
+    """Every change of a balance after a position, in an order that misses none. To begin with ask without `after`, then
+    list all licenses, then ask for what comes after `next`."""
+    feed.publish()
+    if after is None:
+        return {"items": [], "next": feed.newest(), "more": False}
+    if not feed.was_drawn(after):
+        return problems.problem(
+            409,
+            f"There was no change {after} yet: these data are older than it, or others. Begin anew: ask without "
+            "`after`, and list all licenses.",
+        )
+    return page(after, limit)
 
 
 # ── Finding and allotting ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -369,8 +369,9 @@ class ImportItemBalance(models.Model):
 class BalanceHistory(models.Model):
     """One recompute that changed a balance of a license, or of one of its import items: from what, to what, and why.
 
-    Written by the engine in the transaction that writes the balances; never updated. The newest row of a license has
-    what its `LicenseBalance` has, but for an edit by hand. `history.prune` deletes old ones.
+    Written by the engine in the transaction that writes the balances; only its place in the feed is given later
+    (ledger/feed.py). The newest row of a license has what its `LicenseBalance` has, but for an edit by hand.
+    `history.prune` deletes old ones.
     """
 
     license_id = models.BigIntegerField()
@@ -396,6 +397,9 @@ class BalanceHistory(models.Model):
     previous_overdrawn_cif = models.DecimalField(max_digits=15, decimal_places=2, null=True)
     was_null = models.BooleanField(null=True)
     was_expired = models.BooleanField(null=True)
+    position = models.BigIntegerField(
+        null=True, help_text="In the feed (ledger/feed.py). Null: none yet; 0: older than the feed."
+    )
 
     class Meta:
         default_permissions = ("view",)
@@ -403,6 +407,10 @@ class BalanceHistory(models.Model):
         indexes = [
             models.Index(fields=["license_id", "id"], name="ledger_history_license"),
             BrinIndex(fields=["changed_at"], autosummarize=True, name="ledger_history_changed_at"),
+            models.Index(fields=["id"], condition=Q(position=None), name="ledger_history_unpublished"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["position"], condition=Q(position__gt=0), name="ledger_history_position")
         ]
         triggers = [guard_trigger()]
 

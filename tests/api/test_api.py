@@ -46,6 +46,7 @@ ALLOTS = READS | {"viewer": 403, "auditor": 403}
 ROUTES: dict[tuple[str, str], tuple[dict[str, int], Any]] = {
     ("get", "/licenses"): (READS, {}),
     ("get", f"/licenses/{NUMBER}"): (READS, {}),
+    ("get", "/changes"): (WATCHES, {"after": "0"}),
     ("get", "/find"): (READS, {"norm": "E5"}),
     ("post", "/proposals"): (ALLOTS, {"norm": "E5", "currency": "USD", "quantity": "5"}),
     ("post", "/allotments"): (ALLOTS | {"operator": 201, "administrator": 201}, NEW),
