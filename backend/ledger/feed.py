@@ -2,7 +2,8 @@
 
 Ids are drawn before commits, so that a reader who asks for `id > last` loses who commits late. Positions are given
 afterwards, to history that everybody can see, by one publisher at a time: a higher one never becomes visible before a
-lower one, and changes of one license are in the order in which they were made (docs/decisions/0019-feed-and-webhooks.md).
+lower one, and changes of one license are in the order in which they were made
+(docs/decisions/0019-feed-and-webhooks.md).
 """
 
 from typing import Any
@@ -41,6 +42,6 @@ def was_drawn(position: int) -> bool:
 
 
 def changes(after: int, at_most: int, *, until: int = BIGINT_MAX) -> list[dict[str, Any]]:
-    """The next changes, in their order: the columns of `BalanceHistory`, and `license_number`, None of a license that is
-    gone."""
+    """The next changes, in their order: the columns of `BalanceHistory`, and `license_number`: None where the license
+    is gone."""
     return queries.dicts("feed_changes", after=after, until=until, at_most=at_most)

@@ -245,13 +245,14 @@ except (KeyError, ValueError):  # there is none of that name, or it is no name
     raise ImproperlyConfigured(f"CELERY_TIMEZONE must be a timezone like UTC: {CELERY_TIMEZONE!r}") from None
 CELERY_ENABLE_UTC = _flag("CELERY_ENABLE_UTC", default=True)
 
-# A recompute must never wait behind the night or an upload: queues of their own, asked in this order.
-CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile")]
+# A recompute must never wait behind the night or an upload, and none of these behind servers of others: queues of their
+# own, asked in this order.
+CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile"), Queue("webhooks")]
 CELERY_TASK_DEFAULT_QUEUE = "recompute"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {
     tasks: {"queue": "reconcile"} for tasks in ("license.tasks.*", "reconcile.tasks.*", "ledger.tasks.*upload*")
-}
+} | {"api.tasks.*": {"queue": "webhooks"}}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "priority",
     # a hanging broker is given up after two seconds, not after forty
@@ -276,6 +277,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is dec
 SWEEP_SECONDS = _seconds("SWEEP_SECONDS", default=5.0)
 OWED_NIGHT_SECONDS = _seconds("OWED_NIGHT_SECONDS", default=300.0)
 LEFT_UPLOAD_SECONDS = 30.0
+WEBHOOK_SECONDS = _seconds("WEBHOOK_SECONDS", default=5.0)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "ledger.tasks.sweep",
@@ -300,5 +302,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "ledger.tasks.check_uploads",
         "schedule": LEFT_UPLOAD_SECONDS,
         "options": {"expires": LEFT_UPLOAD_SECONDS},
+    },
+    "webhooks": {
+        "task": "api.tasks.send_webhooks",
+        "schedule": WEBHOOK_SECONDS,
+        "options": {"expires": WEBHOOK_SECONDS},
     },
 }

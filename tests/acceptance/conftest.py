@@ -59,7 +59,7 @@ def manage(*arguments: str, backend: Path = BACKEND, **environment: str) -> subp
 def no_messages(live_servers: Servers) -> None:
     """What another test has left for a worker to do is not done in this one."""
     with redis.Redis.from_url(live_servers.broker_url) as broker:
-        broker.delete("recompute", "reconcile")
+        broker.delete("recompute", "reconcile", "webhooks")
 
 
 @pytest.fixture

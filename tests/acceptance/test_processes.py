@@ -219,7 +219,7 @@ def test_the_worker_consumes_every_queue_and_asks_for_recomputes_first(worker: s
         timeout=60,
     )
     [queues] = json.loads(shown.stdout).values()
-    assert [queue["name"] for queue in queues] == ["recompute", "reconcile"]
+    assert [queue["name"] for queue in queues] == ["recompute", "reconcile", "webhooks"]
 
 
 def test_a_worker_killed_in_the_night_leaves_its_chunk_to_another(license: License, tmp_path: Path) -> None:
