@@ -1,6 +1,9 @@
-"""A small client of the API (docs/api.md): who has so much of an input, and an allotment of it.
+"""A small client of the API (docs/api.md): who has so much of an input, and an allotment of it; and balances that are
+followed: all of them at first, later what has changed since, how far being kept in a file.
 
-    API_URL=https://desk.example/api/v1 API_TOKEN=lbe_… python api_client.py sugar 100 KGS USD 0000000009
+    export API_URL=https://desk.example/api/v1 API_TOKEN=lbe_…
+    python api_client.py sugar 100 KGS USD 0000000009
+    python api_client.py follow position.txt
 
 It needs Python alone. Money and quantities are text in JSON; they become Decimals here, and never floats.
 """
@@ -9,6 +12,7 @@ import json
 import os
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -44,5 +48,43 @@ def main(item: str, quantity: str, unit: str, currency: str, company_iec: str) -
         print(f"{line['quantity']} of item {line['serial_number']} of license {line['license_number']}")
 
 
+def follow(file: str) -> None:
+    far = Path(file)
+    if far.exists():
+        after = int(far.read_text())
+    else:
+        after = ask("/changes")["next"]  # before the list: what changes meanwhile is in both
+        for license in all_licenses():
+            show(license)
+    more = True
+    while more:
+        part = ask("/changes", after=after, limit=500)
+        for change in part["items"]:
+            show(change)
+        after, more = part["next"], part["more"]
+        far.write_text(f"{after}")
+
+
+def all_licenses() -> list[Any]:
+    """Once more where one has come or gone meanwhile: the pages were others then."""
+    found: list[Any] = []
+    part = ask("/licenses", sort="number", limit=500)
+    count = part["count"]
+    while part["items"] and part["count"] == count:
+        found += part["items"]
+        part = ask("/licenses", sort="number", limit=500, offset=len(found))
+    return found if part["count"] == count else all_licenses()
+
+
+def show(row: Any) -> None:
+    """A license, or a change of one."""
+    balance = row["balance"]
+    name = row["license_number"] or f"license {row['license_id']}, which is gone"
+    print(f"{name}: {Decimal(balance['balance_cif']) if balance else 'none'}")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:6])
+    if sys.argv[1:2] == ["follow"]:
+        follow(sys.argv[2])
+    else:
+        main(*sys.argv[1:6])

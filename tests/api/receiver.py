@@ -25,6 +25,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, Any]]] = []
+        self.raw: list[tuple[dict[str, str], bytes]] = []
+        """The same as it came: headers and body."""
         self.answers: list[int | str] = []
         self.secret = ""
         self.may_go_on = threading.Event()
@@ -65,7 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         here = self.receiver
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not verified(dict(self.headers.items()), body, here.secret):
+        here.raw.append((dict(self.headers.items()), body))
+        if not verified(*here.raw[-1], here.secret):
             here.wrong.append(f"{self.headers}")
         if (self.path, self.headers["Content-Type"]) != ("/hook?of=erp", "application/json"):
             here.wrong.append(f"{self.path} {self.headers}")

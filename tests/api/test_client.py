@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from embedded.server import find_free_port
-from ledger.models import Allotment
+from ledger.engine import drain
+from ledger.models import Allotment, LicenseBalance
+from license.models import ExportItem
 from processes import pages
 from tests.acceptance.conftest import until
 from tests.api.conftest import As
+from tests.web.conftest import KINDS
 
 CLIENT = Path(__file__).resolve().parents[2] / "docs" / "api_client.py"
 
@@ -42,4 +45,17 @@ def test_the_client_of_the_documents(as_one_of: As, tmp_path: Path) -> None:
             1, "There is no company with the IEC ABCDE1234F: enter it first."
         )  # fmt: skip
         assert "nowhere to be had" in ran("sugar", "99999999", "KGS", "USD", "0000000009").stderr
+        first = ran("follow", f"{tmp_path / 'far'}")
+        assert (first.returncode, first.stderr) == (0, "")
+        listed = dict(line.split(": ") for line in first.stdout.splitlines()[: len(KINDS)])
+        assert listed.keys() == KINDS.keys()
+        ExportItem.objects.filter(license__license_number="0310000002").update(cif_fc=750)
+        drain()
+        changed = dict(line.split(": ") for line in ran("follow", f"{tmp_path / 'far'}").stdout.splitlines())
+        assert changed["0310000002"] == "750.00"
+        stored = LicenseBalance.objects.values_list("license__license_number", "balance_cif")
+        assert listed | changed == {number: f"{balance}" for number, balance in stored}
+        assert ran("follow", f"{tmp_path / 'far'}").stdout == ""
+        (tmp_path / "far").write_text("99999")
+        assert "list all licenses" in ran("follow", f"{tmp_path / 'far'}").stderr
     assert Allotment.objects.count() == before + 1

@@ -1,12 +1,14 @@
 """Changes are sent to whoever wants them: signed, in order, at least once, whatever the receiver does."""
 
 import logging
+import re
 import threading
 from collections.abc import Generator
 from datetime import timedelta
 from io import StringIO
 from itertools import count
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -20,6 +22,7 @@ from django.utils import timezone
 from api import webhooks
 from api.models import Webhook
 from api.tasks import send_webhooks
+from django_setup import CHECKOUT
 from embedded.server import find_free_port
 from ledger import feed
 from ledger.engine import drain, recompute
@@ -80,6 +83,21 @@ def test_a_signature_is_that_of_the_specification() -> None:
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_documented_way_to_check_a_signature(webhook: Webhook, receiver: Receiver) -> None:
+    [written] = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs/api.md").read_text(encoding="utf-8"), re.DOTALL)
+    said: dict[str, Any] = {}
+    exec(written, said)  # noqa: S102
+    webhooks.ping(webhook)
+    [(headers, body)] = receiver.raw
+    assert said["is_ours"](headers, body, webhook.secret)
+    assert not said["is_ours"](headers, body + b" ", webhook.secret)
+    assert not said["is_ours"](headers, body, webhooks.SECRET_PREFIX + "AAAA")
+    assert not said["is_ours"](headers | {"webhook-id": "msg_other"}, body, webhook.secret)
+    old = f"{int(headers['webhook-timestamp']) - 301}"
+    signed = webhooks.signature(webhook.secret, headers["webhook-id"], int(old), body)
+    assert not said["is_ours"](headers | {"webhook-timestamp": old, "webhook-signature": signed}, body, webhook.secret)
 
 
 def test_what_changes_is_sent_in_order_and_once(
@@ -174,13 +192,16 @@ def test_a_bad_receiver_is_a_failure(
     assert receiver.positions == [[1], [1]]
 
 
-def test_a_receiver_that_is_not_there_is_a_failure(erp: User) -> None:
-    webhook = webhooks.add(erp, f"http://127.0.0.1:{find_free_port()}/")
+def test_a_receiver_that_is_not_there_or_speaks_no_tls_is_a_failure(erp: User, receiver: Receiver) -> None:
+    for url in (f"http://127.0.0.1:{find_free_port()}/", receiver.url.replace("http:", "https:")):
+        webhooks.add(erp, url)
     make_licenses(1)
     change(1)
-    assert webhooks.send_due() == 1
-    webhook.refresh_from_db()
-    assert "refused" in webhook.answer
+    assert webhooks.send_due() == 2
+    refused, plain = Webhook.objects.order_by("pk").values_list("answer", flat=True)
+    assert refused.startswith("ConnectionRefusedError: ")
+    assert plain.startswith("SSLError: ")
+    assert receiver.got == []
 
 
 def test_it_is_sent_only_while_its_person_may_follow(webhook: Webhook, erp: User, receiver: Receiver) -> None:
