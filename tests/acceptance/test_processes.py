@@ -5,12 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
 
+from api import webhooks
+from api.models import Webhook
 from django_setup import BACKEND
 from ledger import hints
 from ledger.engine import drain
@@ -22,7 +26,9 @@ from reconcile.models import ReconciliationRun
 from reconcile.tasks import check_night
 from servers import Servers
 from tests.acceptance.conftest import WORKER, balance_of, is_idle, manage, nothing_is_pending, until
+from tests.api.receiver import Receiver
 from tests.conftest import assert_balances_follow_facts, sql
+from tests.web.conftest import forget_people
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -79,14 +85,34 @@ def test_a_line_that_moves_is_followed_on_both_licenses(worker: subprocess.Popen
     until(lambda: balance_of(license) == 1000 and balance_of(other) == 1600, "the debit moved")
 
 
-def test_the_sweep_finds_what_no_signal_announced(license: License, tmp_path: Path) -> None:
+@pytest.fixture
+def receiver() -> Generator[Receiver]:
+    """A program that is told what changes."""
+    receiver = Receiver()
+    forget_people()
+    user = User.objects.create(username="erp", is_superuser=True)
+    receiver.secret = webhooks.add(user, receiver.url).secret
+    with receiver.up():
+        yield receiver
+    Webhook.objects.all().delete()
+    forget_people()
+    assert receiver.wrong == []
+
+
+def test_the_sweep_finds_what_no_signal_announced_and_a_webhook_tells_it(
+    license: License, receiver: Receiver, tmp_path: Path
+) -> None:
     hints.flush()
     # everybody else is told: PostgreSQL alone knows of this write
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("UPDATE license_exportitem SET cif_fc = 1234")
-    with celery(*WORKER, "--beat", "--concurrency=2", log="worker.log", folder=tmp_path):
+    often = {"WEBHOOK_SECONDS": "0.5"}
+    with celery(*WORKER, "--beat", "--concurrency=2", log="worker.log", folder=tmp_path, environment=often):
         until(lambda: balance_of(license) == 1234, "a raw write")
         until(nothing_is_pending, "an empty outbox")
+        until(lambda: Webhook.objects.get().position > 0, "it is sent")
+    [(_message, event)] = receiver.got
+    assert [item["balance"]["balance_cif"] for item in event["data"]["items"]] == ["1234.00"]
     assert_balances_follow_facts()
 
 
