@@ -134,8 +134,8 @@ def send_due() -> int:
     feed.publish()
     ends_at = time.monotonic() + RUN_SECONDS
     sent = 0
-    while time.monotonic() < ends_at and (webhook := _take()):
-        _send(webhook)
+    while time.monotonic() < ends_at and (taken := _take()):
+        _send(*taken)
         sent += 1
     return sent
 
@@ -148,9 +148,9 @@ def _due() -> QuerySet[Webhook]:
     return due
 
 
-def _take() -> Webhook | None:
-    """The webhook that waits longest for something to be sent, with the message settled; None too while another sender
-    has one."""
+def _take() -> tuple[Webhook, UUID, int] | None:
+    """The webhook that waits longest for something to be sent, with the id of the message and its last position; None
+    too while another sender has one."""
     with transaction.atomic(durable=True):
         all_of_them = Webhook.objects.select_for_update().order_by("pk")
         list(all_of_them.values_list("pk"))  # one looks at a time: the next one sees our lease
@@ -159,29 +159,32 @@ def _take() -> Webhook | None:
         webhook = _due().filter(position__lt=feed.newest()).order_by("next_try_at", "pk").first()
         if webhook is None:
             return None
-        if webhook.message is None:
-            webhook.message = uuid4()
-            webhook.message_until = feed.changes(webhook.position, MOST_CHANGES)[-1]["position"]
+        message, until = webhook.message, webhook.message_until
+        if message is None or until is None:
+            message, until = uuid4(), int(feed.changes(webhook.position, MOST_CHANGES)[-1]["position"])
         webhook.lease = uuid4()
-        webhook.save(update_fields=["message", "message_until", "lease"])
-        Webhook.objects.filter(pk=webhook.pk).update(leased_until=Now() + timedelta(seconds=LEASE_SECONDS))
-        return webhook
+        Webhook.objects.filter(pk=webhook.pk).update(
+            message=message,
+            message_until=until,
+            lease=webhook.lease,
+            leased_until=Now() + timedelta(seconds=LEASE_SECONDS),
+        )
+        return webhook, message, until
 
 
-def _send(webhook: Webhook) -> None:
+def _send(webhook: Webhook, message: UUID, until: int) -> None:
+    """What a sender says whose lease was over, and another has it, is not heard."""
     ours = Webhook.objects.filter(pk=webhook.pk, lease=webhook.lease)
     answer = Answer(is_success=True, words="nothing of it was kept")
-    assert webhook.message is not None  # noqa: S101 (_take has settled it)
-    assert webhook.message_until is not None  # noqa: S101
-    if rows := feed.changes(webhook.position, MOST_CHANGES, until=webhook.message_until):
-        data = {"items": _as_json(rows), "next": webhook.message_until}
+    if rows := feed.changes(webhook.position, MOST_CHANGES, until=until):
+        data = {"items": _as_json(rows), "next": until}
         event = {"type": "balances.changed", "timestamp": rows[-1]["changed_at"], "data": data}
-        answer = _post(webhook, webhook.message, event)
+        answer = _post(webhook, message, event)
     told = {"answer": answer.words, "answered_at": Now(), "leased_until": None}
     if answer.is_success:
         ours.update(
             **told,
-            position=F("message_until"),
+            position=until,
             message=None,
             message_until=None,
             attempts=0,
@@ -191,14 +194,14 @@ def _send(webhook: Webhook) -> None:
         return
     since = webhook.failing_since or timezone.now()
     is_over = timezone.now() - since >= STOPS_AFTER
-    ours.update(
+    is_ours = ours.update(
         **told,
         state=WebhookState.STOPPED if is_over else WebhookState.ACTIVE,
         attempts=F("attempts") + 1,
         failing_since=since,
         next_try_at=Now() + _pause(webhook.attempts),
     )
-    if is_over:
+    if is_over and is_ours:
         logger.error(
             "%s is stopped, since it fails for %s days: %s. Nothing is lost: `manage.py webhooks resume %s` goes on.",
             webhook, STOPS_AFTER.days, answer.words, webhook.pk,
@@ -260,7 +263,7 @@ class _Request:
             return answers.get(timeout=ANSWER_SECONDS)
         except Empty:
             self._link.give_up()
-            return Answer(is_success=False, words=f"It did not answer within {ANSWER_SECONDS:.0f} seconds")
+            return _silence()
 
     def _ask(self, body: bytes, headers: dict[str, str]) -> Answer:
         try:
@@ -273,10 +276,16 @@ class _Request:
                 return Answer(is_success=False, words=f"{words}: a redirect, which is not followed")
             said = _plain(answer.read(MOST_SHOWN).decode(errors="replace"))
             return Answer(is_success=False, words=f"{words}: {said}" if said else words)
+        except TimeoutError:
+            return _silence()
         except (OSError, HTTPException, ValueError, AttributeError) as error:  # the last two: shut down while it reads
             return Answer(is_success=False, words=_plain(f"{type(error).__name__}: {error}"))
         finally:
             self._link.close()
+
+
+def _silence() -> Answer:
+    return Answer(is_success=False, words=f"It did not answer within {ANSWER_SECONDS:.0f} seconds")
 
 
 def _plain(words: str) -> str:

@@ -84,9 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.receiver.may_go_on.wait(DEADLINE_SECONDS)
             how = 200
         if how == "drip":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
             while not self.receiver.may_go_on.wait(0.02):
-                self.wfile.write(b"x: y\r\nx")
+                self.wfile.write(b"y")
             return
         if how == "redirect":
             self.send_response(302)
