@@ -328,3 +328,68 @@ class Finding(Schema):
     amount: Money | None
     quantity: Quantity | None
     words: str
+
+
+class BalanceAsOf(Schema):
+    """What a license had left as of a date."""
+
+    license_number: str
+    exporter: str
+    currency: str
+    license_date: date
+    license_expiry_date: date | None
+    balance: Balance
+    shown_balance_cif: Money | None = Field(description="What was shown at the moment that was known; null: nothing.")
+
+
+class Statement(Schema):
+    """A statement that wrote facts."""
+
+    id: int
+    written_at: datetime
+    user_name: str = Field(description="Who had logged in; empty: nobody.")
+    via: str = Field(description="Page, command or task; empty: none of ours.")
+    role: str = Field(description="Of the database.")
+    application: str
+    address: str | None
+    operation: str
+    table_name: str
+    row_count: int
+    transaction_id: int
+    statement: str = Field(description="How it begins.")
+
+
+class Statements(Schema):
+    """Some of them."""
+
+    items: list[Statement]
+    next: int | None = Field(description="For `older_than` of what comes next; null: that is all.")
+
+
+class ChangedField(Schema):
+    """A column of a row, in words for people."""
+
+    name: str
+    before: str
+    after: str
+
+
+class FactChange(Schema):
+    """A row of a fact table, before and after a statement."""
+
+    id: int
+    statement: Statement
+    table: str
+    row_id: int
+    about: str
+    what: Literal["entered", "changed", "deleted"]
+    fields: list[ChangedField]
+    before: dict[str, str | None] | None = Field(description="All columns, as text; null: it was not there.")
+    after: dict[str, str | None] | None
+
+
+class Trail(Schema):
+    """Changes."""
+
+    items: list[FactChange]
+    next: int | None = Field(description="To ask for what comes next; null: that is all.")

@@ -9,17 +9,17 @@ from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import NinjaAPI, Path, Query, Status
 
-from api import problems, schemas
+from api import problems, schemas, trail
 from api.auth import AUTH, may
+from api.explained import explanation
 from api.following import FOLLOW, NUMBERED, page
 from api.schemas import BIGINT_MAX, Page, Paging, Words
 from desk.allot import MOST_TRIED
 from desk.files import snapshot
 from desk.licenses import SORTS, STATES, LicenseFilter, all_licenses, in_order, with_marks
 from desk.standing import MORE, NEW
-from desk.statement import statement
 from ledger import allotting, feed, find
-from ledger.explain import ItemExplanation, explain
+from ledger.explain import explain
 from ledger.models import Allotment
 from ledger.overdraw import OverdrawsError
 from license.clock import business_date
@@ -54,6 +54,7 @@ api = Api(
     auth=AUTH,
 )
 problems.register(api)
+api.add_router("", trail.router)
 
 
 # ── Licenses ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,35 +102,7 @@ def license(request: HttpRequest, number: Number) -> dict[str, Any]:
         explained = explain(number)
     except License.DoesNotExist:
         raise Http404(f"There is no license {number}.") from None
-    return {
-        "license_number": explained.license.license_number,
-        "currency": explained.license.currency,
-        "today": explained.today,
-        "balance": {name: getattr(explained, name) for name in NUMBERED},
-        "stored_balance_cif": explained.stored_balance_cif,
-        "computed_at": explained.computed_at,
-        "pending": explained.pending,
-        "quarantine": explained.quarantine.error if explained.quarantine else None,
-        "is_norm_unknown": explained.is_norm_unknown,
-        "items": [
-            {name: getattr(item, name) for name in ItemExplanation.__dataclass_fields__} for item in explained.items
-        ],
-        "statement": [
-            {
-                "kind": kind,
-                "document": line.document,
-                "date": line.day,
-                "source": line.source,
-                "serial_number": line.serial_number,
-                "quantity": line.quantity,
-                "cif_fc": line.cif_fc,
-                "balance_cif": after,
-                "bill_of_entry_id": line.bill_of_entry_id,
-                "allotment_id": line.allotment_id,
-            }
-            for line, kind, after in statement(explained)
-        ],
-    }
+    return explanation(explained)
 
 
 # ── Following ─────────────────────────────────────────────────────────────────────────────────────────────────────────

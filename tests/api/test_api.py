@@ -47,6 +47,11 @@ ROUTES: dict[tuple[str, str], tuple[dict[str, int], Any]] = {
     ("get", "/licenses"): (READS, {}),
     ("get", f"/licenses/{NUMBER}"): (READS, {}),
     ("get", "/changes"): (WATCHES, {"after": "0"}),
+    ("get", f"/licenses/{NUMBER}/as-of"): (WATCHES, {"until": "2026-03-31"}),
+    ("get", "/as-of"): (WATCHES, {"until": "2026-03-31"}),
+    ("get", f"/licenses/{NUMBER}/trail"): (WATCHES, {}),
+    ("get", "/trail"): (WATCHES, {}),
+    ("get", "/trail/1"): (WATCHES, {}),
     ("get", "/find"): (READS, {"norm": "E5"}),
     ("post", "/proposals"): (ALLOTS, {"norm": "E5", "currency": "USD", "quantity": "5"}),
     ("post", "/allotments"): (ALLOTS | {"operator": 201, "administrator": 201}, NEW),
@@ -81,7 +86,7 @@ def operations() -> Iterator[tuple[str, str]]:
 
 
 def test_the_table_has_every_route() -> None:
-    places = {"{number}": NUMBER, "{allotment_id}": "1", "{run_id}": "1"}
+    places = {"{number}": NUMBER, "{allotment_id}": "1", "{run_id}": "1", "{statement_id}": "1"}
     assert {(method, re.sub("{.*?}", lambda place: places[place[0]], path)) for method, path in operations()} == set(
         ROUTES
     )
