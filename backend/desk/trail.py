@@ -117,28 +117,29 @@ def id_of(number: str) -> int:
 @page(TRAIL, "license.view_license")
 def license_trail_csv(_: HttpRequest, number: str) -> HttpResponseBase:
     """All of it as a file for an inspection, the newest first."""
-    license_id = id_of(number)
+    return _sent(every_change_of(id_of(number)), f"trail-{number}")
 
-    def rows() -> Iterator[list[Cell]]:
-        older_than = None
-        while changes := of_license(license_id, older_than=older_than, at_most=AT_ONCE):
-            yield from map(_row, changes)
-            older_than = changes[-1].pk
 
-    return _sent(rows(), f"trail-{number}")
+def every_change_of(license_id: int) -> Iterator[list[Cell]]:
+    """Of all that the balance of a license is made of, the newest first; in the order of CSV."""
+    older_than = None
+    while changes := of_license(license_id, older_than=older_than, at_most=AT_ONCE):
+        yield from map(_row, changes)
+        older_than = changes[-1].pk
 
 
 @page(TRAIL)
 def trail_csv(request: HttpRequest) -> HttpResponseBase:
     """Every row that the statements wrote which the filter finds, the newest first."""
     asked = TrailFilter(request.GET, queryset=TrailStatement.objects.order_by("-pk"))
+    return _sent(every_change(asked.qs), "trail")
 
-    def rows() -> Iterator[list[Cell]]:
-        for some in in_parts(asked.qs.values_list("pk", flat=True).iterator(AT_ONCE), AT_ONCE):
-            for entries in in_parts(queries.stream("trail_of_statements", statement_ids=some), AT_ONCE):
-                yield from map(_row, in_words(entries))
 
-    return _sent(rows(), "trail")
+def every_change(statements: QuerySet[TrailStatement]) -> Iterator[list[Cell]]:
+    """That these statements made; in the order of CSV."""
+    for some in in_parts(statements.values_list("pk", flat=True).iterator(AT_ONCE), AT_ONCE):
+        for entries in in_parts(queries.stream("trail_of_statements", statement_ids=some), AT_ONCE):
+            yield from map(_row, in_words(entries))
 
 
 def in_parts(rows: Iterator[Item], size: int) -> Iterator[list[Item]]:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from typing import IO, Any, cast
 
@@ -9,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.table import Table
 
-from ledger.explain import Explanation, Line, explain
+from ledger import moments
+from ledger.explain import Explanation, Line, explain, explain_as_of
 from license import tables
 from license.clock import INDIA
 from license.formats import as_license_number, day, indian
@@ -25,19 +27,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("license_number", metavar="NUMBER", help="leading zeros may be left out")
+        moments.add_arguments(parser)
 
-    def handle(self, *, license_number: str, **_: Any) -> None:
+    def handle(self, *, license_number: str, until: date | None, known: date | None, **_: Any) -> None:
         number = as_license_number(license_number)
+        moment = moments.moment_of(until, known) if until or known else None
         try:
-            explanation = explain(number)
+            explanation = explain_as_of(number, moment) if moment else explain(number)
         except License.DoesNotExist:
-            raise CommandError(f"No license has the number '{number}'.") from None
+            raise CommandError(f"No license {'had' if moment else 'has'} the number '{number}'.") from None
         width = None if self.stdout.isatty() else WIDTH_OF_A_FILE
         console = tables.console(cast("IO[str]", self.stdout), width)
-        _show(explanation, partial(tables.show, console))
+        _show(explanation, partial(tables.show, console), partial(_shown_then, until) if moment else _freshness)
 
 
-def _show(explanation: Explanation, show: Callable[..., None]) -> None:
+def _show(explanation: Explanation, show: Callable[..., None], of_what_is_stored: Callable[[Explanation], str]) -> None:
     license = explanation.license
     show(f"License {license} of {day(license.license_date)}, {license.exporter or 'exporter unknown'}")
     expiry = license.license_expiry_date
@@ -60,8 +64,18 @@ def _show(explanation: Explanation, show: Callable[..., None]) -> None:
         f"  available {indian(explanation.balance_cif)}, overdrawn {indian(explanation.overdrawn_cif)}"
         + (", null (below 500.00)" if explanation.is_null else "")
     )
-    show("  " + _freshness(explanation))
+    show("  " + of_what_is_stored(explanation))
     show(_items(explanation))
+
+
+def _shown_then(until: date | None, explanation: Explanation) -> str:
+    as_of = f"as of {day(explanation.today)}"
+    if until:
+        return as_of
+    if explanation.stored_balance_cif is None or explanation.computed_at is None:
+        return f"{as_of}; no balance was shown then, or it is not kept any more"
+    when = f"{timezone.localtime(explanation.computed_at, INDIA):%d %b %Y %H:%M:%S} IST"
+    return f"{as_of}; shown was {indian(explanation.stored_balance_cif)}, since {when}"
 
 
 def _freshness(explanation: Explanation) -> str:
