@@ -110,7 +110,7 @@ def test_commands_write_the_same_as_files(auditor: Program, tmp_path: Path) -> N
     [
         (["trail", "--license", "4711"], "There is no license '0000004711'"),
         (["trail", "--license", "1", "--user", "asha"], "not for both"),
-        (["trail", "--since", "31/03/2026"], "--since: Enter a valid date"),
+        (["trail", "--since", "31/02/2026"], "--since: Enter a valid date"),
         (["balances_as_of", "--until", "31/03/2026"], "not a day like 2026-03-31"),
         (["balances_as_of", "--known", "2020-03-31"], "The trail of changes begins on"),
         (["explain_balance", NUMBER, "--until", "2020-03-31"], f"No license had the number '{NUMBER}'"),
