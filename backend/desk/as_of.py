@@ -9,8 +9,10 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 
-from desk.files import NoFileError, file, named
+from desk.balance_sheet import Sheet
+from desk.files import NoFileError, file, named, sent_sheets
 from desk.lists import PAGE_SIZE
 from desk.statement import statement
 from desk.trail import TRAIL
@@ -89,17 +91,41 @@ def license_as_of(request: HttpRequest, number: str) -> HttpResponse:
 
 
 @file
+def license_as_of_sheet(request: HttpRequest, number: str, kind: str) -> HttpResponseBase:
+    """Its balance sheet as of that date: `pdf` or `xlsx`."""
+    form = asked(request)
+    if "\0" in number:  # PostgreSQL has no text with it
+        raise Http404("There is no such license.")
+    try:
+        explained = explain_as_of(number, form.cleaned_data["moment"])
+    except License.DoesNotExist:
+        raise Http404(f"There was no license {number!r}.") from None
+    return sent_sheets([Sheet(explained, timezone.now(), form.words())], name_of(f"balance-{number}", form), kind)
+
+
+@file
 def as_of_csv(request: HttpRequest) -> HttpResponseBase:
     """Every license as a file, read while it is sent."""
+    form = asked(request)
+    lines = csv_lines(COLUMNS, rows(form.cleaned_data["moment"]))
+    headers = named(name_of("balances", form), "csv")
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def asked(request: HttpRequest) -> AsOfForm:
+    """What the address of a file says. Raises NoFileError, and PermissionDenied for whom it is not."""
     if not request.user.has_perm(TRAIL):
         raise PermissionDenied
     form = AsOfForm(request.GET)
     if not form.is_valid():
         raise NoFileError(" ".join(f"{error}" for errors in form.errors.values() for error in errors))
-    asked = form.cleaned_data
-    name = "-".join(["balances", *(f"{what}-{asked[what]}" for what in ("until", "known") if asked.get(what))])
-    lines = csv_lines(COLUMNS, rows(asked["moment"]))
-    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=named(name, "csv"))
+    return form
+
+
+def name_of(what: str, form: AsOfForm) -> str:
+    """Of a file: balances-until-2026-03-31."""
+    days = [f"{name}-{form.cleaned_data[name]}" for name in ("until", "known") if form.cleaned_data.get(name)]
+    return "-".join([what, *days])
 
 
 def rows(moment: Moment) -> Iterator[list[Cell]]:

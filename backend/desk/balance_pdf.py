@@ -35,7 +35,6 @@ from desk.pdf import (
     words,
 )
 from desk.statement import statement
-from desk.workbook import moment
 from ledger.explain import Explanation
 from license.formats import day, indian
 
@@ -47,14 +46,14 @@ def as_pdf(sheets: Iterable[Sheet]) -> IO[bytes]:
 
 def _part(sheet: Sheet) -> Part:
     number = sheet.explained.license.license_number
-    return Part(number, f"As of {moment(sheet.when)}", f"License {number}", _story(sheet))
+    return Part(number, f"As of {sheet.as_of}", f"License {number}", _story(sheet))
 
 
 def _story(sheet: Sheet) -> list[Flowable]:
     explained, license = sheet.explained, sheet.explained.license
     return [
         words(f"License {license.license_number}", TITLE),
-        words(f"Balance sheet, as of {moment(sheet.when)}", SUBTITLE),
+        words(f"Balance sheet, as of {sheet.as_of}", SUBTITLE),
         _facts(explained),
         Spacer(0, 4 * mm),
         _figures(explained),

@@ -10,6 +10,7 @@ from desk.statement import statement
 from desk.workbook import Cell, Column, Workbook, moment
 from ledger.explain import Explanation
 from ledger.models import LicenseBalance
+from license.formats import day
 from license.models import License
 
 MAX_SHEETS = 100
@@ -45,6 +46,15 @@ class Sheet:
 
     explained: Explanation
     when: datetime
+    by: str = ""
+    """By which documents, and as known when; empty: all, as known then."""
+
+    @property
+    def as_of(self) -> str:
+        """22 Nov 2026 14:03:22 IST; or the day that was asked for, and what it means."""
+        if not self.by:
+            return moment(self.when)
+        return f"{day(self.explained.today)}, {self.by} ({moment(self.when)})"
 
     @property
     def lines(self) -> int:
@@ -90,7 +100,7 @@ def as_workbook(sheets: Iterable[Sheet]) -> IO[bytes]:
     for sheet in sheets:
         explained = sheet.explained
         number, currency = explained.license.license_number, explained.license.currency
-        licenses.add([*cells(explained.license, explained), " ".join(remarks(explained)), moment(sheet.when)])
+        licenses.add([*cells(explained.license, explained), " ".join(remarks(explained)), sheet.as_of])
         for item in explained.items:
             items.add([
                 number, item.serial_number, item.description, item.hs_code, item.unit, item.quantity,

@@ -116,7 +116,7 @@ def balance_sheet(_: HttpRequest, number: str, kind: str) -> HttpResponseBase:
     sheets = _sheets([number], kind)
     if not sheets:
         raise Http404(f"There is no license {number!r}.")
-    return _sent_sheets(sheets, f"balance-{number}", kind)
+    return sent_sheets(sheets, f"balance-{number}", kind)
 
 
 @file
@@ -131,7 +131,7 @@ def balance_sheets(request: HttpRequest, kind: str) -> HttpResponseBase:
     sheets = _sheets(numbers, kind)
     if not sheets:
         raise NoFileError("No license fits the filter.")
-    return _sent_sheets(sheets, "balances", kind)
+    return sent_sheets(sheets, "balances", kind)
 
 
 def explained(numbers: list[str]) -> Iterator[Sheet]:
@@ -154,7 +154,8 @@ def _sheets(numbers: list[str], kind: str) -> list[Sheet]:
     return sheets
 
 
-def _sent_sheets(sheets: list[Sheet], name: str, kind: str) -> HttpResponseBase:
+def sent_sheets(sheets: list[Sheet], name: str, kind: str) -> HttpResponseBase:
+    """As a file of this kind."""
     if kind == "pdf":
         # by what it is drawn with, every worker and command, which know the addresses, would start a tenth later
         from desk.balance_pdf import as_pdf

@@ -39,6 +39,8 @@ urlpatterns = [
     path("licenses/<number:number>/balance-sheet.xlsx", files.balance_sheet, {"kind": "xlsx"}, "balance_sheet_xlsx"),
     path("licenses/<number:number>/trail.csv", trail.license_trail_csv, name="license_trail_csv"),
     path("licenses/<number:number>/trail/", trail.license_trail, name="license_trail"),
+    path("licenses/<number:number>/as-of.pdf", as_of.license_as_of_sheet, {"kind": "pdf"}, "license_as_of_pdf"),
+    path("licenses/<number:number>/as-of.xlsx", as_of.license_as_of_sheet, {"kind": "xlsx"}, "license_as_of_xlsx"),
     path("licenses/<number:number>/as-of/", as_of.license_as_of, name="license_as_of"),
     path("licenses/<number:number>/", views.license, name="license"),
     path("balance-sheets.pdf", files.balance_sheets, {"kind": "pdf"}, "balance_sheets_pdf"),

@@ -20,7 +20,7 @@ Actor = Callable[[], tuple[str, str]]
 """User name, empty where nobody has logged in, and through what: `POST /entry/…`, `manage.py import_icegate`."""
 
 _MAY_WRITE = re.compile(
-    r"\b(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b.*\b(?:license|ledger)_", re.IGNORECASE | re.DOTALL
+    r"\b(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b.*?\b(?:license|ledger)_", re.IGNORECASE | re.DOTALL
 )
 _MOST = 200
 _actor: ContextVar[Actor | None] = ContextVar("actor", default=None)

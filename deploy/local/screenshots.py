@@ -97,6 +97,8 @@ SHOTS = [
     Shot("allot", "/allot/?item=palm&quantity=5,000&price=2.5"),
     Shot("ledgers", "/ledgers/", prepare=upload_ledgers),
     Shot("match", "/match/?kind=unconverted", prepare=open_the_first),
+    Shot("trail", f"{LICENSE}trail/"),
+    Shot("as-of", f"{LICENSE}as-of/?until=2026-03-31"),
     Shot("items", "/items/?norm=E5"),
     Shot("allotments", "/allotments/"),
     Shot("reconciliation", "/reconciliation/1/"),

@@ -59,7 +59,7 @@ PAGES = {
     "uploaded_license": WATCHERS,
     **dict.fromkeys(("matches", "mismatch", "settled"), WATCHERS),
     **dict.fromkeys(("trail", "trail_statement", "trail_csv", "license_trail", "license_trail_csv"), WATCHERS),
-    **dict.fromkeys(("as_of", "as_of_csv", "license_as_of"), WATCHERS),
+    **dict.fromkeys(("as_of", "as_of_csv", "license_as_of", "license_as_of_pdf", "license_as_of_xlsx"), WATCHERS),
     "runs": WATCHERS,
     "run": WATCHERS,
     "drift": WATCHERS,
@@ -71,18 +71,12 @@ PAGES = {
     "logout": dict.fromkeys(EVERYBODY, NOT_SO) | {"anonymous": LOGIN},  # only ever posted
 }
 """What becomes of a GET, by page and role: a status, or the page that it leads to."""
+OF_A_LICENSE = (
+    "license", "balance_sheet_pdf", "balance_sheet_xlsx", "license_trail", "license_trail_csv", "license_as_of",
+    "license_as_of_pdf", "license_as_of_xlsx",
+)  # fmt: skip
 ADDRESSES = {
-    **{
-        name: ["0310000001"]
-        for name in (
-            "license",
-            "balance_sheet_pdf",
-            "balance_sheet_xlsx",
-            "license_trail",
-            "license_trail_csv",
-            "license_as_of",
-        )
-    },
+    **{name: ["0310000001"] for name in OF_A_LICENSE},
     "trail_statement": [1],
     **{name: [1] for name in ("bill_of_entry", "allotment", "allotment_pdf", "give_up", "run", "drift")},
     "findings": [1, "overdrawn"],

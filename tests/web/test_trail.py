@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import pytest
 from django.test import Client
+from openpyxl import load_workbook
+from pypdf import PdfReader
 
 from ledger.acting import acting
 from ledger.as_of import trail_began
@@ -236,6 +238,21 @@ def test_a_license_as_of_a_date(license: License, auditor: Client) -> None:
         "//main"
     )
     assert auditor.get("/licenses/4711/as-of/").status_code == 404
+
+
+def test_the_balance_sheet_as_of_a_date(license: License, auditor: Client) -> None:
+    address = read(auditor.get(f"/licenses/{NUMBER}/as-of/?until=2026-01-31")).links()["PDF"]
+    with closing(auditor.get(address)) as response:
+        text = " ".join(PdfReader(io.BytesIO(response.getvalue())).pages[0].extract_text().split())
+    assert "as of 31 Jan 2026, by the documents until 31 Jan 2026, as known now (" in text
+    assert "10,000.00" in text
+    assert "BE 00001" not in text
+    with closing(auditor.get(f"/licenses/{NUMBER}/as-of.xlsx?until=2026-02-01")) as response:
+        assert "balance-0310000001-until-2026-02-01" in response.headers["Content-Disposition"]
+        book = load_workbook(io.BytesIO(response.getvalue()))
+    assert book["Licenses"]["N2"].value == 9000
+    assert auditor.get(f"/licenses/{NUMBER}/as-of.pdf?until=2025-01-01").status_code == 404
+    assert auditor.get(f"/licenses/{NUMBER}/as-of.pdf?until=x").status_code == 400
 
 
 def test_what_was_shown_is_told_where_it_was_another(license: License, auditor: Client) -> None:
