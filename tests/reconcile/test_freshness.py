@@ -91,7 +91,7 @@ def test_a_relay_that_is_up_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_trigger_at_fault_is_a_complaint(capsys: pytest.CaptureFixture[str]) -> None:
     [[name]] = sql(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'license_license'::regclass AND tgname LIKE '%insert%'"
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'license_license'::regclass AND tgname LIKE '%capture_insert%'"
     )
     sql(f"ALTER TABLE license_license DISABLE TRIGGER {name}")
     try:

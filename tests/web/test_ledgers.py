@@ -40,7 +40,7 @@ from license.formats import day
 from license.models import License as OurLicense
 from reconcile.retention import delete_what_is_old
 from servers import Servers
-from tests.conftest import TABLES, assert_balances_follow_facts, one, sql
+from tests.conftest import TABLES, assert_balances_follow_facts, empty_tables, one, sql
 from tests.icegate.render import Bill, Item, License, csv_file, html_file, text_file
 from tests.web.conftest import LogIn, Shown, read
 
@@ -333,7 +333,7 @@ def test_confirmed_it_is_what_import_icegate_does(names: Sequence[str], operator
     )
     drain()
     assert_balances_follow_facts()
-    sql(f"TRUNCATE {TABLES} RESTART IDENTITY")
+    empty_tables()
     said = io.StringIO()
     try:
         call_command("import_icegate", *(str(SAMPLES / name) for name in names), verbosity=2, stdout=said, stderr=said)
