@@ -4,7 +4,7 @@ every one that is not a fact's."""
 import pgtrigger
 
 from ledger.sql import load
-from ledger.triggers import OwnerTrigger
+from ledger.triggers import OutermostTrigger, OwnerTrigger
 
 
 def guard_trigger() -> pgtrigger.Trigger:
@@ -35,13 +35,18 @@ def guard_triggers() -> list[pgtrigger.Trigger]:
     ]
 
 
-def guard_trail() -> pgtrigger.Trigger:
-    """A trigger for the `Meta` of a table of the trail: it is only added to, by the triggers of facts.
+def guard_trail() -> list[pgtrigger.Trigger]:
+    """Triggers for the `Meta` of a table of the trail: it is only added to, by the triggers of facts.
 
-    It does not fire for the replica role either."""
-    return OwnerTrigger(
-        name="guard",
-        when=pgtrigger.Before,
-        operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete | pgtrigger.Truncate,
-        func=load("guard_trail"),
-    )
+    They do not fire for the replica role either. The trail's own rows, which come with every write, call none of them.
+    """
+    refuse = load("guard_trail")
+    return [
+        OutermostTrigger(name="guard_insert", when=pgtrigger.Before, operation=pgtrigger.Insert, func=refuse),
+        OwnerTrigger(
+            name="guard",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Update | pgtrigger.Delete | pgtrigger.Truncate,
+            func=refuse,
+        ),
+    ]

@@ -419,8 +419,8 @@ class BalanceHistory(models.Model):
 
 
 class TrailStatement(models.Model):
-    """One statement that wrote rows of a fact table: who, when, by which program. Triggers write it, in the transaction
-    of the write (ledger/trail.py); never changed."""
+    """One statement that wrote rows of a fact table: who, when, by which program. Written by triggers, in the
+    transaction of the write (ledger/trail.py); never changed."""
 
     table_name = models.TextField()
     operation = models.TextField(help_text="INSERT, UPDATE, DELETE or TRUNCATE.")
@@ -440,7 +440,7 @@ class TrailStatement(models.Model):
             models.Index(fields=["written_at"], name="ledger_trail_written_at"),
             models.Index(fields=["user_name", "id"], name="ledger_trail_user"),
         ]
-        triggers = [guard_trail()]
+        triggers = guard_trail()
 
     def __str__(self) -> str:
         return f"{self.operation} on {self.table_name} by {self.user_name or self.role}"
@@ -467,7 +467,7 @@ class TrailEntry(models.Model):
                 name="ledger_trail_license_number",
             ),
         ]
-        triggers = [guard_trail()]
+        triggers = guard_trail()
 
     def __str__(self) -> str:
         return f"{self.table_name} {self.row_id}"

@@ -59,6 +59,14 @@ TRACKED = (
 )
 
 
+def _is_changed(model: type[models.Model]) -> str:
+    """Whether a row, `was`, is another one afterwards, `fact`. Rows are compared as such where they can be: to make
+    JSON of them only for this would cost as much as the entry."""
+    if any(column.column == "modified_at" for column in model._meta.concrete_fields):
+        return "to_jsonb(was) - 'modified_at' IS DISTINCT FROM to_jsonb(fact) - 'modified_at'"
+    return "was IS DISTINCT FROM fact"
+
+
 def _triggers(fact: Tracked) -> list[pgtrigger.Trigger]:
     def body(name: str, **parts: str) -> str:
         return load(name).format(owner=fact.owner, **parts)
@@ -71,12 +79,11 @@ def _triggers(fact: Tracked) -> list[pgtrigger.Trigger]:
         body("trail_rows", rows="new_rows", image="after"),
         body("trail_rows", rows="old_rows", image="before"),
     )
+    updated = body("trail_update", is_changed=_is_changed(fact.model))
     emptied = body("trail_rows", rows=f"public.{fact.table}", image="before")
     return [
         AlwaysTrigger(name="trail_insert", when=after, operation=pgtrigger.Insert, referencing=new, func=inserted),
-        AlwaysTrigger(
-            name="trail_update", when=after, operation=pgtrigger.Update, referencing=both, func=body("trail_update")
-        ),
+        AlwaysTrigger(name="trail_update", when=after, operation=pgtrigger.Update, referencing=both, func=updated),
         AlwaysTrigger(name="trail_delete", when=after, operation=pgtrigger.Delete, referencing=old, func=deleted),
         AlwaysTrigger(name="trail_truncate", when=before, operation=pgtrigger.Truncate, func=emptied),
     ]

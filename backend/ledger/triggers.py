@@ -25,6 +25,13 @@ class AlwaysTriggerSql(OwnerTriggerSql):
     enabled_as = "A"
 
 
+class OutermostTriggerSql(OwnerTriggerSql):
+    """The same, but what other triggers write does not call it. Migrations name this class."""
+
+    def get_template(self) -> str:
+        return super().get_template().replace("FOR EACH {level} ", "FOR EACH {level} WHEN (pg_trigger_depth() = 0) ")
+
+
 class OwnerTrigger(pgtrigger.Trigger):
     """A statement-level trigger."""
 
@@ -43,3 +50,9 @@ class AlwaysTrigger(OwnerTrigger):
     """A statement-level trigger that no setting of a session silences."""
 
     sql = AlwaysTriggerSql
+
+
+class OutermostTrigger(OwnerTrigger):
+    """A statement-level trigger for what no trigger has written."""
+
+    sql = OutermostTriggerSql

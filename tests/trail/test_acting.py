@@ -62,6 +62,23 @@ def test_a_long_name_is_cut() -> None:
     assert len(comment("x" * 10_000, "y" * 10_000)) < 500
 
 
+def test_the_longest_names_are_told_and_the_statement_after_them() -> None:
+    """In characters that take the most room in the comment."""
+    with acting("𝓍" * 200, via="𝓍" * 200):
+        sql("INSERT INTO license_port (code) VALUES ('A') -- " + "x" * 5000)
+    [(user, via, statement)] = sql("SELECT user_name, via, statement FROM ledger_trailstatement")
+    assert (user, via) == ("𝓍" * 200, "𝓍" * 200)
+    assert statement == ("INSERT INTO license_port (code) VALUES ('A') -- " + "x" * 5000)[:1000]
+
+
+@pytest.mark.parametrize("remark", ["/*by {somebody} else*/", "/*by {}*/", "/* by hand */"])
+def test_a_remark_of_somebody_elses_names_nobody(remark: str) -> None:
+    sql(remark + " INSERT INTO license_port (code) VALUES ('A')")
+    assert sql("SELECT user_name, via, statement FROM ledger_trailstatement") == [
+        ("", "", remark + " INSERT INTO license_port (code) VALUES ('A')")
+    ]
+
+
 def test_plain_sql_is_told_by_role_application_and_statement() -> None:
     with psycopg.connect(os.environ["DATABASE_URL"], application_name="excel") as other:
         other.execute("/* month end */ INSERT INTO license_port (code) SELECT 'P' || n FROM generate_series(1, 3) AS n")

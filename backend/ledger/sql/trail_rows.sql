@@ -2,8 +2,7 @@
 DECLARE
     this bigint := nextval('public.ledger_trailstatement_id_seq');
     row_count bigint;
-    -- what ledger/acting.py put before the statement
-    said jsonb := substring(current_query() FROM '^/\*by (\{{[^*]*\}})\*/')::jsonb;
+    /* include trail_said.sql */
 BEGIN
     INSERT INTO public.ledger_trailentry (statement_id, table_name, owner_id, row_id, {image})
     SELECT this, TG_TABLE_NAME, fact.{owner}, fact.id, to_jsonb(fact) FROM {rows} AS fact;

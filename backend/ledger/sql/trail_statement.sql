@@ -1,8 +1,8 @@
--- The statement itself, with whoever makes it.
+-- Part of a trail trigger: the statement that wrote its entries.
     INSERT INTO public.ledger_trailstatement (
         id, table_name, operation, row_count, user_name, via, role, application, address, statement
     ) VALUES (
         this, TG_TABLE_NAME, TG_OP, row_count, coalesce(said ->> 'user', ''), coalesce(said ->> 'via', ''),
         session_user, current_setting('application_name'), host(inet_client_addr()),
-        substr(current_query(), CASE WHEN said IS NULL THEN 1 ELSE strpos(current_query(), '*/') + 3 END, 1000)
+        substr(query, CASE WHEN said IS NULL THEN 1 ELSE strpos(query, '*/') + 3 END, 1000)
     );
