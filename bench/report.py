@@ -14,7 +14,7 @@ import scaling
 from harness import HERE, RESULTS, Goal, Measurement, Plot
 
 DOCS = HERE.parent / "docs"
-ORDER = ["night", "memory", "latency", "writes", "writers", "burst", "growth", "workers"]
+ORDER = ["night", "memory", "latency", "writes", "writers", "trail", "burst", "growth", "workers"]
 HEAD = """# Benchmarks
 
 Made by `make bench` from its own results (`bench/results/`); each part says at which sizes and of which commit.
