@@ -13,6 +13,8 @@ class OwnerTriggerSql(compiler.UpsertTriggerSql):
 
     enable = "ENABLE"
     enabled_as = "O"  # in pg_trigger.tgenabled
+    condition = ""
+    """Under which it fires; empty: always."""
 
     def get_template(self) -> str:
         return load("install_trigger").replace("{enable}", self.enable)
@@ -28,8 +30,10 @@ class AlwaysTriggerSql(OwnerTriggerSql):
 class OutermostTriggerSql(OwnerTriggerSql):
     """The same, but what other triggers write does not call it. Migrations name this class."""
 
+    condition = "(pg_trigger_depth() = 0)"
+
     def get_template(self) -> str:
-        return super().get_template().replace("FOR EACH {level} ", "FOR EACH {level} WHEN (pg_trigger_depth() = 0) ")
+        return super().get_template().replace("FOR EACH {level} ", f"FOR EACH {{level}} WHEN ({self.condition}) ")
 
 
 class OwnerTrigger(pgtrigger.Trigger):

@@ -68,9 +68,10 @@ def _state(declared: OwnerTriggerSql, live: dict[str, Any] | None) -> State | No
 def definition(declared: OwnerTriggerSql) -> str:
     """The declared trigger, in the words of `pg_get_triggerdef`."""
     parts = declared.kwargs
+    when = f"WHEN ({declared.condition}) " if declared.condition else ""
     return (
         f"CREATE TRIGGER {declared.pgid} {parts['when']} {parts['operation']} ON public.{declared.table} "
-        f"{parts['referencing']} FOR EACH {parts['level']} EXECUTE FUNCTION {declared.pgid}()"
+        f"{parts['referencing']} FOR EACH {parts['level']} {when}EXECUTE FUNCTION {declared.pgid}()"
     )
 
 
