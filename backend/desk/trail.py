@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from desk.views import page
 from desk.workbook import Cell, Column, csv_lines, moment
 from ledger.models import TrailStatement
 from ledger.sql import queries
-from ledger.trail_words import MODELS, Change, in_words, of_license, of_statement
+from ledger.trail_words import KINDS, Change, in_words, of_license, of_statement
 from license.clock import INDIA
 from license.models import License
 
@@ -28,8 +28,6 @@ Item = TypeVar("Item")
 
 TRAIL = "ledger.view_trailstatement"
 AT_ONCE = 500
-KINDS = [(table, str(model._meta.verbose_name_plural)) for table, model in MODELS.items()]
-"""What people call the tables."""
 
 CSV = (
     Column("When"), Column("Who"), Column("Via"), Column("Role"), Column("Application"), Column("Address"),
@@ -42,7 +40,9 @@ class TrailFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types
     """What the address may ask for. An answer that makes no sense filters nothing, and the form says so."""
 
     user = filters.CharFilter(field_name="user_name", label="User", widget=SearchInput)
-    kind = filters.ChoiceFilter(choices=KINDS, field_name="table_name", label="What", empty_label="Everything")
+    kind = filters.ChoiceFilter(
+        choices=list(KINDS.items()), field_name="table_name", label="What", empty_label="Everything"
+    )
     since = filters.DateFilter(method="from_day", label="From", widget=DateInput({"type": "date"}))
     until = filters.DateFilter(method="to_day", label="To", widget=DateInput({"type": "date"}))
 
@@ -54,7 +54,7 @@ class TrailFilter(filters.FilterSet):  # type: ignore[misc]  # it has no types
         return found.filter(written_at__gte=datetime.combine(day, time.min, INDIA))
 
     def to_day(self, found: QuerySet[TrailStatement], _: str, day: Any) -> QuerySet[TrailStatement]:
-        return found.filter(written_at__lt=datetime.combine(day, time.min, INDIA) + timedelta(days=1))
+        return found.filter(written_at__lte=datetime.combine(day, time.max, INDIA))
 
 
 def number_in(request: HttpRequest, name: str) -> int | None:
@@ -72,7 +72,7 @@ def trail(request: HttpRequest) -> HttpResponse:
     rows = list(found[: PAGE_SIZE + 1])
     shown = {
         "filter": asked,
-        "rows": [(row, dict(KINDS).get(row.table_name, row.table_name)) for row in rows[:PAGE_SIZE]],
+        "rows": [(row, KINDS.get(row.table_name, row.table_name)) for row in rows[:PAGE_SIZE]],
         "older_than": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
     }
     return render(request, "desk/trail.html", shown)

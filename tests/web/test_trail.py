@@ -158,6 +158,7 @@ def test_the_trail_of_everything_is_asked_for(license: License, auditor: Client)
     for nothing in (f"until={today - timedelta(1)}", f"since={today + timedelta(1)}"):
         assert "Nothing was written that fits" in read(auditor.get(f"/trail/?{nothing}")).text("//main")
     assert "Enter a valid date" in read(auditor.get("/trail/?since=31/02")).text("//main")
+    assert len(read(auditor.get("/trail/?user=asha&since=0001-01-01&until=9999-12-31")).rows()) == 1
 
 
 def test_long_trails_are_shown_page_by_page(license: License, auditor: Client) -> None:
