@@ -517,7 +517,8 @@ def test_a_trigger_at_fault_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     make("0000000001")
     drain()
     [[name]] = sql(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'license_exportitem'::regclass AND tgname LIKE '%capture_insert%'"
+        "SELECT tgname FROM pg_trigger"
+        " WHERE tgrelid = 'license_exportitem'::regclass AND tgname LIKE '%capture_insert%'"
     )
     sql(f"ALTER TABLE license_exportitem DISABLE TRIGGER {name}")
     try:
