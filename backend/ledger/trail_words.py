@@ -121,9 +121,11 @@ def _fields(model: type[models.Model], before: Image | None, after: Image | None
 
 
 def _says_nothing(field: "models.Field[Any, Any]", value: object) -> bool:
-    """It is empty, or what is there where nobody says anything: a time, which is that of the entry, too."""
-    is_time = isinstance(field, models.DateTimeField)
-    return value in (None, "") or is_time or (field.has_default() and field.to_python(value) == field.get_default())
+    """It is empty, or what is there where nobody says anything, or it is said already: by the subject, or, a time, by the
+    statement."""
+    if value in (None, "") or isinstance(field, models.DateTimeField) or field.related_model in _IN_SUBJECTS:
+        return True
+    return field.has_default() and bool(field.to_python(value) == field.get_default())
 
 
 class _Names:
@@ -203,6 +205,7 @@ def _instance(model: type[models.Model], row: Image) -> models.Model:
     return model(**{field.attname: field.to_python(row[field.column]) for field in fields if field.column in row})
 
 
+_IN_SUBJECTS = (License, ImportItem, BillOfEntry, Allotment)
 _SUBJECTS: Mapping[type[models.Model], Callable[[_Names, int, Image], str]] = {
     License: lambda _, __, row: f"license {row['license_number']}",
     ExportItem: lambda names, pk, row: f"export item {pk} of {names._license(row['license_id'])}",

@@ -85,13 +85,13 @@ def test_each_change_is_told_in_the_words_of_the_trade(license: License) -> None
         (f"name cashew of {of}", "entered", []),
         (earned, "changed", ["SION norm: – → E5", "CIF FC: 10,000.00 → 1,11,302.61"]),
         (bill_4711, "entered", ["Number: 4711", "Date: 01 Mar 2026", "Port: INNSA1"]),
-        (line_of_it, "entered", [f"Bill of entry: {bill_4711}", f"Import item: {of}", "Quantity: 5", "CIF FC: 300.00"]),
+        (line_of_it, "entered", ["Quantity: 5", "CIF FC: 300.00"]),
         (line_of_it, "changed", ["CIF FC: 300.00 → 250.50"]),
         (number, "entered", ["Company: Pune Mills 0000000009", "Required quantity: 7"]),
-        (reserved, "entered", [f"Allotment: {number}", f"Import item: {of}", "Quantity: 7", "CIF FC: 70.00"]),
+        (reserved, "entered", ["Quantity: 7", "CIF FC: 70.00"]),
         (f"{number} used by {bill_4711}", "entered", []),
         ("item name cashew", "changed", ["Restriction percentage: 10.00 → 12.50"]),
-        (line_of_it, "deleted", [f"Bill of entry: {bill_4711}", f"Import item: {of}", "Quantity: 5", "CIF FC: 250.50"]),
+        (line_of_it, "deleted", ["Quantity: 5", "CIF FC: 250.50"]),
     ]
 
 
