@@ -121,8 +121,8 @@ def _fields(model: type[models.Model], before: Image | None, after: Image | None
 
 
 def _says_nothing(field: "models.Field[Any, Any]", value: object) -> bool:
-    """It is empty, or what is there where nobody says anything, or it is said already: by the subject, or, a time, by the
-    statement."""
+    """It is empty, or what is there where nobody says anything, or it is said already: by the subject, or, a time, by
+    the statement."""
     if value in (None, "") or isinstance(field, models.DateTimeField) or field.related_model in _IN_SUBJECTS:
         return True
     return field.has_default() and bool(field.to_python(value) == field.get_default())
