@@ -18,18 +18,29 @@ def write(
     stdout: OutputWrapper, output: Path | None, columns: Sequence[Column], rows: Iterable[Iterable[Cell]]
 ) -> None:
     """Row by row, however many there are. A file is there when all of it is: it is written beside, and put in its
-    place. Raises CommandError where it cannot be."""
+    place; a device or a pipe is written to. Raises CommandError where it cannot be."""
     lines = csv_lines(columns, rows)
     if output is None:
         for line in lines:
             stdout.write(line, ending="")
         return
-    beside = output.with_name(f".{output.name}.part")
     try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(lines)
-        beside.replace(output)
+        if output.exists() and not output.is_file():
+            with output.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(lines)
+        else:
+            _put(output.resolve(), lines)
     except OSError as error:
         raise CommandError(f"{output} cannot be written: {error.strerror}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
+
+
+def _put(output: Path, lines: Iterable[str]) -> None:
+    beside = output.with_name(f".{output.name}.part")
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        try:
+            file.writelines(lines)
+            file.close()
+            beside.replace(output)
+        except BaseException:
+            beside.unlink()
+            raise

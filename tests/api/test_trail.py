@@ -2,12 +2,17 @@
 
 import csv
 import io
+import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 
+from desk import files_of_commands
+from desk.as_of import COLUMNS
 from ledger.acting import acting
 from ledger.as_of import trail_began
 from ledger.engine import drain
@@ -103,6 +108,31 @@ def test_commands_write_the_same_as_files(auditor: Program, tmp_path: Path) -> N
     call_command("trail", "--user=asha", "--output", there)
     assert {row["Who"] for row in rows(there)} == {"asha"}
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_file_is_whole_or_not_there_and_what_is_no_file_stays_what_it_is(database: None, tmp_path: Path) -> None:
+    def half() -> Iterator[list[str]]:
+        yield ["1"]
+        raise KeyboardInterrupt
+
+    there, link, pipe = tmp_path / "out.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    there.write_text("before")
+    with pytest.raises(KeyboardInterrupt):
+        files_of_commands.write(OutputWrapper(io.StringIO()), there, COLUMNS, half())
+    assert there.read_text() == "before"
+    link.symlink_to(there)
+    call_command("balances_as_of", "--output", link)
+    assert link.is_symlink()
+    assert there.read_text(encoding="utf-8-sig").startswith("License,")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    call_command("balances_as_of", "--output", pipe)
+    assert pipe.is_fifo()
+    assert b"License," in os.read(reader, 1000)
+    os.close(reader)
+    with pytest.raises(CommandError, match="cannot be written: Not a directory"):
+        call_command("balances_as_of", "--output", there / "x.csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.csv", "link.csv", "pipe"}
 
 
 @pytest.mark.parametrize(
