@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from psycopg.sql import Composable
 
 Actor = Callable[[], tuple[str, str]]
 """User name, empty where nobody has logged in, and through what: `POST /entry/…`, `manage.py import_icegate`."""
@@ -72,8 +73,11 @@ def _listen(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 def _say(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     actor = _actor.get()
-    if actor is not None and isinstance(sql, str) and _MAY_WRITE.search(sql):
-        sql = comment(*actor()) + sql
+    if actor is not None:
+        if isinstance(sql, Composable):
+            sql = sql.as_string(context["connection"].connection)
+        if isinstance(sql, str) and _MAY_WRITE.search(sql):
+            sql = comment(*actor()) + sql
     return execute(sql, params, many, context)
 
 

@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import ProgrammingError, connection, transaction
 from django.test import Client
+from psycopg.sql import SQL, Identifier
 
 from api.models import Token
 from django_setup import BACKEND
@@ -56,6 +57,13 @@ def test_no_name_breaks_out_of_the_comment(name: str) -> None:
     [(said,)] = sql("SELECT DISTINCT user_name FROM ledger_trailstatement WHERE user_name = via")
     assert said == name.replace("\0", "")
     assert one("SELECT count(*) FROM ledger_trailstatement") == 4
+
+
+def test_a_composed_statement_is_told_too() -> None:
+    with acting("asha", via="somewhere"), connection.cursor() as cursor:
+        cursor.execute(SQL("INSERT INTO {} (code) VALUES (%s)").format(Identifier("license_port")), ["100 %"])
+    assert statements() == [("asha", "somewhere", "INSERT", "license_port", 1)]
+    assert one("SELECT code FROM license_port") == "100 %"
 
 
 def test_a_long_name_is_cut() -> None:
