@@ -466,6 +466,12 @@ class TrailEntry(models.Model):
                 condition=Q(table_name="license_license"),
                 name="ledger_trail_license_number",
             ),
+            # those that are gone
+            models.Index(
+                fields=["owner_id"],
+                condition=Q(table_name="license_license", after__isnull=True),
+                name="ledger_trail_license_gone",
+            ),
         ]
         triggers = guard_trail()
 

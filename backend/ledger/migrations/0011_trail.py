@@ -517,6 +517,10 @@ class Migration(migrations.Migration):
             model_name='trailentry',
             index=models.Index(django.db.models.fields.json.KeyTextTransform('license_number', 'before'), condition=models.Q(('table_name', 'license_license')), name='ledger_trail_license_number'),
         ),
+        migrations.AddIndex(
+            model_name='trailentry',
+            index=models.Index(condition=models.Q(('after__isnull', True), ('table_name', 'license_license')), fields=['owner_id'], name='ledger_trail_license_gone'),
+        ),
         pgtrigger.migrations.AddTrigger(
             model_name='trailentry',
             trigger=pgtrigger.compiler.Trigger(name='guard_insert', sql=ledger.triggers.OutermostTriggerSql(func="-- Before any write to the trail that is not a trigger's: refused. A rail against mistakes; against intent there are the\n-- rights of the database roles.\nRAISE EXCEPTION 'the trail is only added to, by every write of a fact: % on % is refused', TG_OP, TG_TABLE_NAME\nUSING ERRCODE = 'insufficient_privilege', HINT = 'Change the fact, and the trail tells of it.';\n", hash='4ac17f514d1a70e09fc7358a9713bfe48ff19251', level='STATEMENT', operation='INSERT', pgid='pgtrigger_guard_insert_2c734', table='ledger_trailentry', when='BEFORE')),
