@@ -13,7 +13,7 @@ from api.explained import explanation
 from api.following import NUMBERED
 from api.schemas import BIGINT_MAX, MOST_ROWS, Page, Paging, Words
 from desk.as_of import SEES
-from desk.trail import TRAIL, TrailFilter, id_of
+from desk.trail import TRAIL, TrailFilter, ids_of
 from ledger.as_of import Balance, Moment, UnknownError, balances
 from ledger.explain import explain_as_of
 from ledger.models import TrailStatement
@@ -67,7 +67,7 @@ def _balance(row: Balance) -> dict[str, Any]:
 @may(TRAIL, "license.view_license")
 def license_trail(request: HttpRequest, number: Number, limit: Limit = 100, older_than: OlderThan = None) -> Any:
     """Every change of all that the balance of a license is made of, the newest first."""
-    changes = of_license(id_of(number), older_than=older_than, at_most=limit + 1)
+    changes = of_license(ids_of(number), older_than=older_than, at_most=limit + 1)
     shown = changes[:limit]
     return {"items": [_change(change) for change in shown], "next": shown[-1].pk if len(changes) > limit else None}
 

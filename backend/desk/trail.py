@@ -1,7 +1,7 @@
 """Who changed what: the trail of everything, statement by statement, and that of a license, change by change."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 from itertools import islice
 from typing import Any, TypeVar
@@ -94,38 +94,37 @@ def trail_statement(request: HttpRequest, pk: int) -> HttpResponse:
 @page(TRAIL, "license.view_license")
 def license_trail(request: HttpRequest, number: str) -> HttpResponse:
     """Every change of all that the balance of a license is made of, the newest first."""
-    license_id = id_of(number)
-    changes = of_license(license_id, older_than=number_in(request, "older_than"), at_most=PAGE_SIZE + 1)
+    changes = of_license(ids_of(number), older_than=number_in(request, "older_than"), at_most=PAGE_SIZE + 1)
     shown = {
         "number": number,
-        "is_there": License.objects.filter(pk=license_id).exists(),
+        "is_there": License.objects.filter(license_number=number).exists(),
         "changes": changes[:PAGE_SIZE],
         "older_than": changes[PAGE_SIZE - 1].pk if len(changes) > PAGE_SIZE else None,
     }
     return render(request, "desk/license_trail.html", shown)
 
 
-def id_of(number: str) -> int:
-    """Of the license that has this number, or was the last to have it. Raises Http404."""
+def ids_of(number: str) -> list[int]:
+    """Of the license that has this number, and of those that had it and are gone: else nobody who deletes a license and
+    enters it anew could be found. Where there are none, of those that have another now. Raises Http404."""
     ids = [] if "\0" in number else queries.column("as_of_license_ids", license_number=number)
     if not ids:
         raise Http404(f"There is no license {number!r}, and was none since the trail began.")
-    has_it = License.objects.filter(license_number=number).values_list("pk", flat=True).first()
-    return has_it if has_it is not None else max(ids)
+    renamed = License.objects.filter(pk__in=ids).exclude(license_number=number).values_list("pk", flat=True)
+    return sorted(set(ids) - set(renamed)) or sorted(ids)
 
 
 @page(TRAIL, "license.view_license")
 def license_trail_csv(_: HttpRequest, number: str) -> HttpResponseBase:
     """All of it as a file for an inspection, the newest first."""
-    return _sent(every_change_of(id_of(number)), f"trail-{number}")
+    return _sent(every_change_of(ids_of(number)), f"trail-{number}")
 
 
-def every_change_of(license_id: int) -> Iterator[list[Cell]]:
-    """Of all that the balance of a license is made of, the newest first; in the order of CSV."""
-    older_than = None
-    while changes := of_license(license_id, older_than=older_than, at_most=AT_ONCE):
-        yield from map(_row, changes)
-        older_than = changes[-1].pk
+def every_change_of(license_ids: Sequence[int]) -> Iterator[list[Cell]]:
+    """Of all that the balances of licenses are made of, the newest first; in the order of CSV."""
+    entries = queries.stream("trail_of_license", license_ids=license_ids, older_than=None, at_most=None)
+    for some in in_parts(entries, AT_ONCE):
+        yield from map(_row, in_words(some, license_ids))
 
 
 @page(TRAIL)

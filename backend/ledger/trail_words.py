@@ -66,10 +66,10 @@ class Change:
     after: Image | None
 
 
-def of_license(license_id: int, *, older_than: int | None = None, at_most: int) -> list[Change]:
-    """The newest changes of all that the balance of a license is made of, or those before an entry."""
-    rows = queries.dicts("trail_of_license", license_id=license_id, older_than=older_than, at_most=at_most)
-    return in_words(rows, license_id)
+def of_license(license_ids: Sequence[int], *, older_than: int | None = None, at_most: int) -> list[Change]:
+    """The newest changes of all that the balances of licenses are made of, or those before an entry."""
+    rows = queries.dicts("trail_of_license", license_ids=license_ids, older_than=older_than, at_most=at_most)
+    return in_words(rows, license_ids)
 
 
 def of_statement(statement_id: int, *, after: int = 0, at_most: int) -> list[Change]:
@@ -77,13 +77,13 @@ def of_statement(statement_id: int, *, after: int = 0, at_most: int) -> list[Cha
     return in_words(queries.dicts("trail_of_statement", statement_id=statement_id, after=after, at_most=at_most))
 
 
-def in_words(rows: Sequence[Mapping[str, Any]], license_id: int | None = None) -> list[Change]:
+def in_words(rows: Sequence[Mapping[str, Any]], license_ids: Sequence[int] = ()) -> list[Change]:
     """Entries as they come from the database, in their order. Their number is that of a page: all that they name is
     looked up at once."""
     statements = TrailStatement.objects.in_bulk({row["statement_id"] for row in rows})
     images = [(row, _read(row["before"]), _read(row["after"])) for row in rows]
     names = _Names(
-        ((MODELS[row["table_name"]], image) for row, *both in images for image in both if image is not None), license_id
+        ((MODELS[row["table_name"]], image) for row, *both in images for image in both if image is not None), license_ids
     )
     return [
         Change(
@@ -131,21 +131,21 @@ def _says_nothing(field: "models.Field[Any, Any]", value: object) -> bool:
 class _Names:
     """What the rows are called that other rows name by their ids; those too that are gone, as they were last seen."""
 
-    def __init__(self, images: Iterable[tuple[type[models.Model], Image]], license_id: int | None) -> None:
+    def __init__(self, images: Iterable[tuple[type[models.Model], Image]], license_ids: Sequence[int]) -> None:
         self._found: dict[type[models.Model], dict[int, models.Model]] = defaultdict(dict)
         wanted = _named(images)
-        self._find(wanted, license_id)
+        self._find(wanted, license_ids)
         # an item is known by its license
         items = self._found[ImportItem].values()
         licenses = {item.license_id for item in items if isinstance(item, ImportItem)} - self._found[License].keys()
-        self._find({License: licenses}, license_id)
+        self._find({License: licenses}, license_ids)
 
-    def _find(self, wanted: Mapping[type[models.Model], set[int]], license_id: int | None) -> None:
+    def _find(self, wanted: Mapping[type[models.Model], set[int]], license_ids: Sequence[int]) -> None:
         for model, ids in wanted.items():
             found = self._found[model]
             found |= model._default_manager.in_bulk(ids)
             table, missing = model._meta.db_table, sorted(ids - found.keys())
-            owners = missing if table in OWN else [license_id] if model is ImportItem and license_id else []
+            owners = missing if table in OWN else license_ids if model is ImportItem else []
             if missing and owners:
                 last = queries.rows("trail_last_seen", table=table, row_ids=missing, owner_ids=owners)
                 found |= {row_id: _instance(model, _read(before) or {}) for row_id, before in last}

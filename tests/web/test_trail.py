@@ -44,7 +44,7 @@ def auditor(log_in: LogIn) -> Client:
 
 def since(entry: int) -> list[tuple[str, str, list[str]]]:
     """What was changed of the license after an entry, the oldest first."""
-    found = of_license(License.objects.get(license_number=NUMBER).pk, at_most=100)
+    found = of_license([License.objects.get(license_number=NUMBER).pk], at_most=100)
     return [
         (change.subject, change.what, [f"{field.name}: {field.told}" for field in change.fields])
         for change in reversed(found)
@@ -124,7 +124,7 @@ def test_an_item_that_moved_is_told_on_both_licenses(license: License) -> None:
         (f"item 2 of license {NUMBER}", "deleted"),
         # what was booked on it before is this license's trail still
     ]
-    [moved] = [change for change in of_license(other.pk, at_most=9) if change.table == "license_importitem"]
+    [moved] = [change for change in of_license([other.pk], at_most=9) if change.table == "license_importitem"]
     assert (moved.subject, moved.what) == ("item 9 of license 0310000003", "entered")
 
 
@@ -203,7 +203,7 @@ def test_a_file_for_an_inspection(license: License, auditor: Client, monkeypatch
     with acting("=cmd()"):
         BillOfEntryLine.objects.filter(import_item__license=license).update(cif_fc="1250.00")
     rows = rows_of(auditor, f"/licenses/{NUMBER}/trail.csv")
-    changes = of_license(license.pk, at_most=1000)
+    changes = of_license([license.pk], at_most=1000)
     assert [row["About"] for row in rows] == [change.subject for change in changes]
     assert (rows[0]["Who"], rows[0]["Changes"]) == ("'=cmd()", "CIF FC: 1,000.00 → 1,250.00")
     assert json.loads(rows[0]["Before"])["cif_fc"] == "1000.00"
@@ -220,6 +220,24 @@ def test_a_license_that_is_gone_has_its_trail(license: License, auditor: Client)
     assert "license 0310000001" in page.text("//main")
     assert auditor.get("/licenses/4711/trail/").status_code == 404
     assert auditor.get("/licenses/%00/trail/").status_code == 404
+
+
+def test_who_enters_a_license_anew_hides_nothing(license: License, auditor: Client) -> None:
+    """Nor does who renames it, or gives its number to another; but what has another number now is found by that."""
+    sql("DELETE FROM ledger_allotmentline; DELETE FROM ledger_billofentryline")
+    license.delete()
+    License.objects.create(license_number=NUMBER, license_date="2026-02-01")
+    mistyped = License.objects.create(license_number="0310000002", license_date="2026-02-01")
+    License.objects.filter(pk=mistyped.pk).update(license_number="0310000003")
+    about = [(row[2], row[3]) for row in read(auditor.get(TRAIL)).rows()]
+    assert (about[0], about.count((f"license {NUMBER}", "deleted"))) == ((f"license {NUMBER}", "entered"), 1)
+    assert (f"item 2 of license {NUMBER}", "deleted") in about
+    assert len(rows_of(auditor, f"/licenses/{NUMBER}/trail.csv")) == len(about)
+    renamed = read(auditor.get("/licenses/0310000002/trail/"))
+    assert [row[4] for row in renamed.rows()][0] == "License number: 0310000002 → 0310000003"
+    assert "The license is gone" in renamed.text("//main")
+    License.objects.create(license_number="0310000002", license_date="2026-03-01")
+    assert len(read(auditor.get("/licenses/0310000002/trail/")).rows()) == 1
 
 
 # ── As of a date ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,9 +1,11 @@
--- The trail of all that a license is made of, the newest first: of itself, its items, what was ever debited, allotted or
--- named on them, and of the documents and names themselves. older_than: the id of an entry, or NULL.
+-- The trail of all that licenses are made of, the newest first: of themselves, their items, what was ever debited,
+-- allotted or named on them, and of the documents and names themselves. older_than: the id of an entry, or NULL; at_most:
+-- NULL for all.
 WITH item AS MATERIALIZED (
-    SELECT id FROM license_importitem WHERE license_id = %(license_id)s
+    SELECT id FROM license_importitem WHERE license_id = ANY(%(license_ids)s::bigint[])
     UNION
-    SELECT row_id FROM ledger_trailentry WHERE table_name = 'license_importitem' AND owner_id = %(license_id)s
+    SELECT row_id FROM ledger_trailentry
+    WHERE table_name = 'license_importitem' AND owner_id = ANY(%(license_ids)s::bigint[])
 ), of_item AS MATERIALIZED (
     SELECT * FROM ledger_trailentry
     WHERE table_name = ANY('{ledger_billofentryline,ledger_allotmentline,license_importitem_item_names}')
@@ -11,9 +13,9 @@ WITH item AS MATERIALIZED (
 ), image AS MATERIALIZED (
     SELECT table_name, unnest(ARRAY[before, after]) AS fact FROM of_item
 ), subject AS MATERIALIZED (
-    SELECT 'license_license' AS table_name, %(license_id)s::bigint AS owner_id
-    UNION ALL
-    SELECT unnest(ARRAY['license_exportitem', 'license_importitem']), %(license_id)s::bigint
+    SELECT own.table_name, license.id AS owner_id
+    FROM unnest(%(license_ids)s::bigint[]) AS license (id)
+    CROSS JOIN unnest(ARRAY['license_license', 'license_exportitem', 'license_importitem']) AS own (table_name)
     UNION ALL
     SELECT own.table_name, allotment.id
     FROM (
@@ -38,18 +40,22 @@ WITH item AS MATERIALIZED (
         SELECT (fact ->> 'itemname_id')::bigint FROM image WHERE table_name = 'license_importitem_item_names'
     ) AS name
 )
-SELECT entry.id, entry.table_name, entry.row_id, entry.before::text, entry.after::text, entry.statement_id
+SELECT id, table_name, row_id, before::text, after::text, statement_id
 FROM (
-    SELECT id, table_name, row_id, before, after, statement_id FROM of_item
-    UNION ALL
-    SELECT entry.id, entry.table_name, entry.row_id, entry.before, entry.after, entry.statement_id
-    FROM subject
-    CROSS JOIN LATERAL (
-        SELECT * FROM ledger_trailentry
-        WHERE table_name = subject.table_name AND owner_id = subject.owner_id
-        OFFSET 0
+    SELECT *
+    FROM (
+        SELECT * FROM of_item
+        UNION ALL
+        SELECT entry.*
+        FROM subject
+        CROSS JOIN LATERAL (
+            SELECT * FROM ledger_trailentry
+            WHERE table_name = subject.table_name AND owner_id = subject.owner_id
+            OFFSET 0
+        ) AS entry
     ) AS entry
-) AS entry
-WHERE entry.id < coalesce(%(older_than)s, 9223372036854775807)
-ORDER BY entry.id DESC
-LIMIT %(at_most)s
+    WHERE id < coalesce(%(older_than)s, 9223372036854775807)
+    ORDER BY id DESC
+    LIMIT %(at_most)s
+) AS entry -- of which alone the text is made
+ORDER BY id DESC

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.http import Http404
 
 from desk import files_of_commands
-from desk.trail import CSV, TrailFilter, every_change, every_change_of, id_of
+from desk.trail import CSV, TrailFilter, every_change, every_change_of, ids_of
 from ledger.models import TrailStatement
 from license.formats import as_license_number
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             if user or since or until:
                 raise CommandError("Ask for a license, or for what was written by whom and when: not for both.")
             try:
-                changes = every_change_of(id_of(as_license_number(license)))
+                changes = every_change_of(ids_of(as_license_number(license)))
             except Http404 as error:
                 raise CommandError(f"{error}") from None
         else:
