@@ -82,9 +82,8 @@ def in_words(rows: Sequence[Mapping[str, Any]], license_ids: Sequence[int] = ())
     looked up at once."""
     statements = TrailStatement.objects.in_bulk({row["statement_id"] for row in rows})
     images = [(row, _read(row["before"]), _read(row["after"])) for row in rows]
-    names = _Names(
-        ((MODELS[row["table_name"]], image) for row, *both in images for image in both if image is not None), license_ids
-    )
+    each = ((MODELS[row["table_name"]], image) for row, *both in images for image in both if image is not None)
+    names = _Names(each, license_ids)
     return [
         Change(
             pk=row["id"],

@@ -287,6 +287,21 @@ def test_the_guard_of_the_balances_is_guarded_too() -> None:
     assert trigger_faults() == []
 
 
+def test_a_guard_of_the_trail_that_looks_away_is_replaced() -> None:
+    table = "ledger_trailentry"
+    [(name, definition)] = sql(
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+        " WHERE tgrelid = %s::regclass AND tgname LIKE '%%guard_insert%%'",
+        table,
+    )
+    try:
+        sql(f"DROP TRIGGER {name} ON {table}; " + definition.replace("depth() = 0", "depth() = 9"))
+        assert [(fault.table, fault.trigger, fault.state) for fault in trigger_faults()] == [(table, name, "replaced")]
+    finally:
+        sql(f"DROP TRIGGER {name} ON {table}; {definition}")
+    assert trigger_faults() == []
+
+
 def reinstall() -> None:
     call_command("pgtrigger", "install", verbosity=0)
 

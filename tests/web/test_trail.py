@@ -234,7 +234,7 @@ def test_who_enters_a_license_anew_hides_nothing(license: License, auditor: Clie
     assert (f"item 2 of license {NUMBER}", "deleted") in about
     assert len(rows_of(auditor, f"/licenses/{NUMBER}/trail.csv")) == len(about)
     renamed = read(auditor.get("/licenses/0310000002/trail/"))
-    assert [row[4] for row in renamed.rows()][0] == "License number: 0310000002 → 0310000003"
+    assert renamed.rows()[0][4] == "License number: 0310000002 → 0310000003"
     assert "The license is gone" in renamed.text("//main")
     License.objects.create(license_number="0310000002", license_date="2026-03-01")
     assert len(read(auditor.get("/licenses/0310000002/trail/")).rows()) == 1
