@@ -3,6 +3,9 @@
 Statement-level triggers keep every row that a statement inserts, updates or deletes, in the transaction of the write:
 also of bulk writes, plain SQL, COPY, cascades and TRUNCATE, and under the replica role. `Entry` by entry read backwards
 from what the facts are now, it tells what they were at any moment since it began (ledger/as_of.py).
+
+Of balances, which follow from facts, it keeps what anybody but the engine writes: by that the audit names who has
+(reconcile/audit.py).
 """
 
 from dataclasses import dataclass
@@ -11,7 +14,15 @@ from typing import Any
 import pgtrigger
 from django.db import models
 
-from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    AllotmentRelease,
+    BillOfEntry,
+    BillOfEntryLine,
+    ImportItemBalance,
+    LicenseBalance,
+)
 from ledger.sql import load
 from ledger.triggers import AlwaysTrigger
 from license.models import (
@@ -33,6 +44,8 @@ class Tracked:
 
     model: type[models.Model]
     owner: str
+    key: str = "id"
+    """A column that is the row's own; one that is not `id` tells only the rows of one owner apart."""
 
     @property
     def table(self) -> str:
@@ -57,6 +70,11 @@ TRACKED = (
     Tracked(Port, "id"),
     Tracked(HSCode, "id"),
 )
+DERIVED = (
+    Tracked(LicenseBalance, "license_id", "license_id"),
+    Tracked(ImportItemBalance, "license_id", "import_item_id"),
+)
+"""Balances: of these, what the engine has not written."""
 
 
 def _is_changed(model: type[models.Model]) -> str:
@@ -68,8 +86,12 @@ def _is_changed(model: type[models.Model]) -> str:
 
 
 def _triggers(fact: Tracked) -> list[pgtrigger.Trigger]:
+    first = load("trail_engine") if fact in DERIVED else ""
+    identity = {fact.key} if fact.key == "id" else {fact.key, fact.owner}
+    same = " AND ".join(f"fact.{name} = was.{name}" for name in sorted(identity))
+
     def body(name: str, **parts: str) -> str:
-        return load(name).format(owner=fact.owner, **parts)
+        return first + load(name).format(owner=fact.owner, key=fact.key, same=same, **parts)
 
     referencing: Any = pgtrigger.Referencing  # which has no types
     old, new = referencing(old="old_rows"), referencing(new="new_rows")
@@ -96,4 +118,4 @@ def _proxy(fact: Tracked) -> type[models.Model]:
     return type(name, (fact.model,), {"__module__": __name__, "Meta": type("Meta", (), meta)})
 
 
-PROXIES = tuple(_proxy(fact) for fact in TRACKED)
+PROXIES = tuple(_proxy(fact) for fact in (*TRACKED, *DERIVED))

@@ -10,14 +10,23 @@ from typing import Any
 
 from django.db import models
 
-from ledger.models import Allotment, AllotmentLine, AllotmentRelease, BillOfEntry, BillOfEntryLine, TrailStatement
+from ledger.models import (
+    Allotment,
+    AllotmentLine,
+    AllotmentRelease,
+    BillOfEntry,
+    BillOfEntryLine,
+    ImportItemBalance,
+    LicenseBalance,
+    TrailStatement,
+)
 from ledger.sql import queries
-from ledger.trail import TRACKED
+from ledger.trail import DERIVED, TRACKED
 from license.clock import INDIA
 from license.formats import day, label, shown
 from license.models import ExportItem, ImportItem, ItemName, License, MatchRule
 
-MODELS: Mapping[str, type[models.Model]] = {fact.table: fact.model for fact in TRACKED}
+MODELS: Mapping[str, type[models.Model]] = {fact.table: fact.model for fact in (*TRACKED, *DERIVED)}
 OWN = {fact.table for fact in TRACKED if fact.owner == "id"}
 """The tables whose rows belong to nothing but themselves."""
 NAME_LINK, BILL_LINK = ImportItem.item_names.through, Allotment.bills_of_entry.through
@@ -226,5 +235,7 @@ _SUBJECTS: Mapping[type[models.Model], Callable[[_Names, int, Image], str]] = {
     ),
     AllotmentRelease: lambda names, _, row: f"{names._name(Allotment, row['allotment_id'])} given up",
     ItemName: lambda _, __, row: f"item name {row['name']}",
+    LicenseBalance: lambda names, pk, _: f"balance of {names._license(pk)}",
+    ImportItemBalance: lambda names, pk, _: f"balance of {names._item(pk)}",
     MatchRule: lambda names, _, row: f"match rule of {names._name(ItemName, row['item_name_id'])}",
 }

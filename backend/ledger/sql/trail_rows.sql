@@ -5,7 +5,7 @@ DECLARE
     /* include trail_said.sql */
 BEGIN
     INSERT INTO public.ledger_trailentry (statement_id, table_name, owner_id, row_id, {image})
-    SELECT this, TG_TABLE_NAME, fact.{owner}, fact.id, to_jsonb(fact) FROM {rows} AS fact;
+    SELECT this, TG_TABLE_NAME, fact.{owner}, fact.{key}, to_jsonb(fact) FROM {rows} AS fact;
     GET DIAGNOSTICS row_count = ROW_COUNT;
     IF row_count = 0 THEN
         RETURN NULL;

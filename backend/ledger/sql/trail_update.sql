@@ -9,13 +9,13 @@ BEGIN
     INSERT INTO public.ledger_trailentry (statement_id, table_name, owner_id, row_id, before, after)
     SELECT this, TG_TABLE_NAME, entry.*
     FROM old_rows AS was
-    FULL JOIN new_rows AS fact ON fact.id = was.id
+    FULL JOIN new_rows AS fact ON {same}
     CROSS JOIN LATERAL (
-        SELECT was.{owner}, was.id, to_jsonb(was), CASE WHEN fact.{owner} = was.{owner} THEN to_jsonb(fact) END
-        WHERE was.id IS NOT NULL
+        SELECT was.{owner}, was.{key}, to_jsonb(was), CASE WHEN fact.{owner} = was.{owner} THEN to_jsonb(fact) END
+        WHERE was.{key} IS NOT NULL
         UNION ALL
-        SELECT fact.{owner}, fact.id, NULL, to_jsonb(fact)
-        WHERE fact.id IS NOT NULL AND fact.{owner} IS DISTINCT FROM was.{owner}
+        SELECT fact.{owner}, fact.{key}, NULL, to_jsonb(fact)
+        WHERE fact.{key} IS NOT NULL AND fact.{owner} IS DISTINCT FROM was.{owner}
     ) AS entry
     WHERE {is_changed};
     GET DIAGNOSTICS row_count = ROW_COUNT;

@@ -5,6 +5,7 @@
 --
 -- What is stored is looked up row by row (LATERAL, OFFSET 0): a join's plan would depend on statistics, which a restored
 -- or a young database does not have (docs/decisions/0005-expected-in-one-pass.md).
+/* the engine writes balances */ -- by which their trail knows it (trail_engine.sql)
 WITH expected AS MATERIALIZED (
     /* include expected.sql */
 ), license_written AS (
