@@ -315,6 +315,7 @@ class Drift(Schema):
     stored: str
     expected: str
     cause: str
+    evidence: str = Field(description="Who wrote what and when, where the trail tells; else empty.")
     repaired: bool
 
 

@@ -355,8 +355,11 @@ def _run(run: ReconciliationRun) -> dict[str, Any]:
 def drift(request: HttpRequest, run_id: Id, paging: Query[Paging]) -> dict[str, Any]:
     """What was not equal to its facts when a run looked at it."""
     found = drift_of(get_object_or_404(ReconciliationRun, pk=run_id))
-    names = schemas.Drift.model_fields
-    rows = [{name: getattr(row, name) for name in names} for row in found[paging.offset :][: paging.limit]]
+    names = schemas.Drift.model_fields.keys() - {"evidence"}
+    rows = [
+        {**{name: getattr(row, name) for name in names}, "evidence": row.told}
+        for row in found[paging.offset :][: paging.limit]
+    ]
     return {"items": rows, "count": found.count()}
 
 

@@ -2,9 +2,10 @@
 
 It shares `expected.sql` with the engine and nothing else. A difference with a pending change is lag; an `is_expired`
 that turned at the last midnight is expiry; everything else is drift, each with its cause as far as evidence goes
-(docs/drift.md).
+(docs/drift.md), and, where the trail tells, with who wrote and when.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,10 +14,12 @@ from typing import Any
 
 from django.db import transaction
 
+from ledger.capture import CAPTURED
 from reconcile.guard import TriggerFault
 from reconcile.sql import queries
 
 LICENSES_AT_ONCE = 1_000
+_DEPENDS_ON = json.dumps({fact.model._meta.db_table: fact.depends_on.split() for fact in CAPTURED})
 
 
 class Cause(StrEnum):
@@ -36,6 +39,8 @@ class Cause(StrEnum):
     """The row is not what the engine wrote: somebody changed, inserted or deleted it."""
     TRIGGER = "trigger"
     """A trigger of a table that the field is computed from is missing, disabled or replaced."""
+    OUTSIDE_TRAIL = "outside the trail"
+    """A fact is not what the trail last said of it: somebody has written it with the triggers switched off."""
     CHANGE_LOST = "change lost"
     """A fact was written after the balance, or deleted, and no change of it is pending."""
     UNKNOWN = "unknown"
@@ -61,6 +66,9 @@ class Difference:
     stored: str
     expected: str
     cause: Cause
+    evidence: dict[str, Any]
+    """The statement that can have caused it, or the fact row that no statement has written (docs/drift.md); empty
+    where there is none. `evidence.words` says it."""
 
 
 @dataclass(slots=True)
@@ -104,7 +112,9 @@ def audit(license_ids: Sequence[int], faults: Sequence[TriggerFault]) -> Audit:
         business_date=total["business_date"],
         licenses_checked=len(set(license_ids)),
         pending=total["pending"],
-        differences=[Difference(**row | {"cause": Cause(row["cause"])}) for row in rows],
+        differences=[
+            Difference(**row | {"cause": Cause(row["cause"]), "evidence": json.loads(row["evidence"])}) for row in rows
+        ],
     )
 
 
@@ -139,4 +149,9 @@ def together(audits: Iterable[Audit]) -> Audit:
 
 
 def _question(license_ids: Sequence[int], faults: Sequence[TriggerFault]) -> dict[str, Any]:
-    return {"license_ids": license_ids, "today": None, "fault_tables": sorted({fault.table for fault in faults})}
+    return {
+        "license_ids": license_ids,
+        "today": None,
+        "fault_tables": sorted({fault.table for fault in faults if fault.bears_on_balances}),
+        "depends_on": _DEPENDS_ON,
+    }

@@ -30,7 +30,7 @@ class Freshness:
 
     def complaints(self, max_age: timedelta) -> list[str]:
         """Why somebody should look, a sentence each. Empty: every balance is right, or will be in a moment."""
-        said = [f"Trigger {f.trigger} on {f.table}: {f.state}. Every license is suspect." for f in self.faults]
+        said = [str(fault) for fault in self.faults]
         if self.oldest_age is not None and self.oldest_age > max_age:
             age = str(self.oldest_age).partition(".")[0]
             said.append(f"The oldest change has been pending for {age}: is a worker up?")

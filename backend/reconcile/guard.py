@@ -10,8 +10,13 @@ from typing import Any
 
 import pgtrigger.registry
 
+from ledger.capture import CAPTURED
+from ledger.trail import DERIVED
 from ledger.triggers import OwnerTrigger, OwnerTriggerSql
 from reconcile.sql import queries
+
+_OF_BALANCES = {fact.model._meta.db_table for fact in CAPTURED} | {fact.table for fact in DERIVED}
+_OF_TRAIL = "pgtrigger_trail_"
 
 
 class State(StrEnum):
@@ -32,6 +37,22 @@ class TriggerFault:
     table: str
     trigger: str
     state: State
+
+    @property
+    def bears_on_balances(self) -> bool:
+        """Whether balances depend on it: it captures changes, or guards balances. Others keep or guard the trail and
+        the history."""
+        return self.table in _OF_BALANCES and not self.trigger.startswith(_OF_TRAIL)
+
+    def __str__(self) -> str:
+        """What is wrong, and what follows, for people."""
+        if self.bears_on_balances:
+            follows = "Every license is suspect"
+        elif self.trigger.startswith(_OF_TRAIL):
+            follows = "Who writes to it may be told by no trail"
+        else:
+            follows = "Anybody may write to it"
+        return f"Trigger {self.trigger} on {self.table}: {self.state}. {follows}."
 
 
 def trigger_faults() -> list[TriggerFault]:

@@ -5,6 +5,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from license.fields import one_of, text
+from reconcile.evidence import words
 
 
 class RunTrigger(models.TextChoices):
@@ -137,6 +138,9 @@ class Drift(models.Model):
     stored = models.TextField()
     expected = models.TextField()
     cause = models.TextField()
+    evidence = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), help_text="What the trail tells of it (docs/drift.md)."
+    )
     repaired = models.BooleanField(default=False, db_default=False)
 
     class Meta:
@@ -145,3 +149,8 @@ class Drift(models.Model):
 
     def __str__(self) -> str:
         return f"{self.license_number} {self.field}: {self.stored}, expected {self.expected}"
+
+    @property
+    def told(self) -> str:
+        """The evidence in words of one line."""
+        return words(self.evidence)

@@ -18,6 +18,7 @@ from license.clock import INDIA
 from license.formats import day, indian, money
 from license.models import License
 from reconcile.audit import Cause
+from reconcile.guard import TriggerFault
 from reconcile.models import Drift, Finding, FindingKind, ReconciliationRun, RunStatus, RunTrigger
 from reconcile.sql import queries
 
@@ -233,10 +234,7 @@ def headline(report: Report) -> str:
 def warnings(report: Report) -> list[str]:
     """What is wrong with the run or the system, a sentence each."""
     run = report.run
-    said = [
-        f"Trigger {fault['trigger']} on {fault['table']}: {fault['state']}. Every license is suspect."
-        for fault in run.trigger_faults
-    ]
+    said = [str(TriggerFault(**fault)) for fault in run.trigger_faults]
     if run.status == RunStatus.INCOMPLETE:
         first = "; ".join(report.failures[:MOST_FAILURES])
         said.append(f"{len(report.failures)} chunks of the run failed, their licenses were not checked: {first}")

@@ -25,6 +25,7 @@ DRIFT_FIELDS = (
     "stored",
     "expected",
     "cause",
+    "evidence",
     "repaired",
 )
 FINDING_FIELDS = (
@@ -92,7 +93,9 @@ class _Line:
 def _csv_rows(run: ReconciliationRun, drift: Iterable[Drift], findings: Iterable[Finding]) -> Iterator[dict[str, Any]]:
     same = {"business_date": run.business_date}
     for row in drift:
-        yield same | {"kind": "drift"} | _of(row, DRIFT_FIELDS)
+        fields = _of(row, DRIFT_FIELDS)
+        del fields["evidence"]
+        yield same | {"kind": "drift"} | fields | {"words": row.told}
     for finding in findings:
         fields = _of(finding, FINDING_FIELDS)
         del fields["details"]

@@ -8,6 +8,7 @@ from rich.table import Table
 from license import tables
 from license.formats import day, grouped
 from license.tables import WIDTH_OF_A_FILE, show, table
+from reconcile.evidence import why
 from reconcile.models import ReconciliationRun
 from reconcile.report import SOON_DAYS, Report, headline, license_name, span, warnings, words
 
@@ -32,7 +33,7 @@ def as_text(report: Report, width: int | None = WIDTH_OF_A_FILE) -> str:
                 row.field,
                 grouped(row.stored),
                 grouped(row.expected),
-                row.cause,
+                why(row.cause, row.evidence),
                 "repaired" if row.repaired else "not repaired",
             )
         _print(console, rows, report.more_drift, run)

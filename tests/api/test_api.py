@@ -277,6 +277,7 @@ def test_the_system(auditor: Program) -> None:
         "SELECT 1, 1, g, g, 'balance_cif', '1.00', '2.00', 'unknown' FROM generate_series(1, 3) AS g")  # fmt: skip
     drift = auditor.get("/runs/1/drift", limit=2).json()
     assert (len(drift["items"]), drift["count"] >= 3) == (2, True)
+    assert drift["items"][0]["evidence"] == ""
 
 
 def test_a_list_asks_a_handful_however_much_it_shows(auditor: Program) -> None:

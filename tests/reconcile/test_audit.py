@@ -30,6 +30,7 @@ from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License
 from license.queries import Queries
 from reconcile.audit import Cause, audit_all, together
+from reconcile.evidence import words
 from reconcile.guard import trigger_faults
 from reconcile.management.commands.audit_drift import _table
 from reconcile.sql import queries
@@ -115,9 +116,14 @@ def test_a_lost_change_of(write: str) -> None:
     assert {number for number, *_ in found()} == {ONE, TWO}
 
 
-def test_a_lost_deletion_leaves_no_evidence() -> None:
+def test_a_lost_deletion() -> None:
+    """The trail tells of it; without one nothing does."""
     sql("DELETE FROM ledger_billofentryline")
     lose_changes()
+    assert {cause for *_, cause in found()} == {Cause.CHANGE_LOST}
+    with unguarded():
+        sql("DELETE FROM ledger_trailentry")
+        sql("DELETE FROM ledger_trailstatement")
     assert {cause for *_, cause in found()} == {Cause.UNKNOWN}
 
 
@@ -176,7 +182,7 @@ def test_balances_of_a_license_that_is_gone() -> None:
 def test_a_new_license_whose_change_was_lost() -> None:
     License.objects.create(license_number="0310000003", license_date="2026-01-01")
     lose_changes()
-    assert found() == [("0310000003", None, "row", "missing", "present", Cause.UNKNOWN)]
+    assert found() == [("0310000003", None, "row", "missing", "present", Cause.CHANGE_LOST)]
 
 
 def test_older_rules() -> None:
@@ -283,7 +289,7 @@ def test_the_guard_of_the_balances_is_guarded_too() -> None:
         sql("ALTER TABLE ledger_importitembalance DISABLE TRIGGER ALL")
         assert {(fault.table, fault.state) for fault in trigger_faults()} == {("ledger_importitembalance", "disabled")}
     finally:
-        sql("ALTER TABLE ledger_importitembalance ENABLE TRIGGER ALL")
+        reinstall()
     assert trigger_faults() == []
 
 
@@ -335,7 +341,10 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         "expected": "500.00",
         "cause": "edited directly",
     }
-    assert json.loads(out) == {
+    told = json.loads(out)
+    [line] = [words(row.pop("evidence")) for row in told["drift"]]
+    assert line.startswith("UPDATE of license balances, ")
+    assert told == {
         "business_date": business_date().isoformat(),
         "licenses_checked": 2,
         "pending": pending,
@@ -344,7 +353,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     }
     file = tmp_path / "drift.csv"
     assert run("--format", "csv", "--output", str(file), capsys=capsys) == (1, "")
-    assert list(csv.DictReader(io.StringIO(file.read_text()))) == [{**drift, "serial_number": ""}]
+    assert list(csv.DictReader(io.StringIO(file.read_text()))) == [{**drift, "serial_number": "", "evidence": line}]
     status, out = run(capsys=capsys)
     assert status == 1
     assert "edited directly" in out

@@ -311,11 +311,15 @@ def test_as_text(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) ->
         lines[0],
     )
     assert lines[1] == "flag to turn, 0 in quarantine."
-    assert lines[3:] == [
-        "Drift",
-        "license item field stored expected cause",
-        "0000000001 balance_cif 1.00 10,000.00 edited directly repaired",
-        "0000000001 debited_cif 2.00 0.00 edited directly repaired",
+    end = lines.index("", 3)
+    drift = " ".join(lines[5:end])
+    for said in (
+        "balance_cif 1.00 10,000.00 edited directly: UPDATE of",
+        "debited_cif 2.00 0.00 edited directly: UPDATE of",
+    ):
+        assert f"0000000001 {said} license balances" in drift
+    assert lines[3:5] == ["Drift", "license item field stored expected cause"]
+    assert lines[end:] == [
         "",
         "Overdrawn (1)",
         "license item",
@@ -343,6 +347,7 @@ def test_as_json(told: ReconciliationRun, capsys: pytest.CaptureFixture[str]) ->
     assert report["run"]["licenses_checked"] == 3
     assert report["run"]["finding_counts"] == {"overdrawn": 1, "expiring": 2, "newly null": 1, "norm unknown": 1}
     assert report["expiring"] == {"7": 1, "30": 1, "60": 2}
+    assert report["drift"][0].pop("evidence")["table"] == "ledger_licensebalance"
     assert report["drift"][0] == {
         "license_id": 1,
         "import_item_id": None,

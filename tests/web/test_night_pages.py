@@ -137,9 +137,11 @@ def test_a_run_is_shown_as_its_report_has_it(auditor: Client, licenses: None) ->
         f"night of {business_date():%d %b %Y}": "/reconciliation/1/",
         "CSV": "/reconciliation/2/report.csv", "JSON": "/reconciliation/2/report.json",
     }  # fmt: skip
+    said = [f"edited directly: {row.told}" for row in report.drift]
+    assert said[0].startswith("edited directly: UPDATE of license balances, ")
     assert shown.rows("//*[@aria-labelledby='drift']//tbody/tr") == [
-        ["0000000002", "", "balance_cif", "1,11,302.61", "1,000.00", "edited directly", "repaired"],
-        ["0000000003", "1", "row", "missing", "present", "edited directly", "repaired"],
+        ["0000000002", "", "balance_cif", "1,11,302.61", "1,000.00", said[0], "repaired"],
+        ["0000000003", "1", "row", "missing", "present", said[1], "repaired"],
     ]
     assert "By cause: edited directly 2." in text
     for number, section in enumerate(report.sections, 1):
@@ -261,6 +263,9 @@ def test_what_stands_in_the_data_is_text(auditor: Client, many: ReconciliationRu
     hostile = "<script>alert('1')</script>\"><img src=x>"
     sql("UPDATE reconcile_drift SET stored = %s, field = %s, cause = %s", hostile, hostile, hostile)
     sql("UPDATE reconcile_drift SET license_number = %s", "<img a='\">")
+    evidence = {"table": hostile, "statement_id": 1, "at": "2026-01-01T00:00:00+00:00", "operation": "UPDATE"}
+    evidence |= dict.fromkeys(("user", "via", "role", "application", "statement"), hostile)
+    sql("UPDATE reconcile_drift SET evidence = %s", json.dumps(evidence))
     for rest in ("", "drift/?cause=" + hostile, "findings/overdrawn/"):
         assert b"<img" not in auditor.get(page_of(many) + rest).content
 

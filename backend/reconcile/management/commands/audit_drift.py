@@ -17,9 +17,10 @@ from license import tables
 from license.formats import as_license_number, grouped, safe_cell
 from license.models import License
 from reconcile.audit import Audit, Cause, audit, audit_all, together
+from reconcile.evidence import why, words
 from reconcile.guard import TriggerFault, trigger_faults
 
-FIELDS = ("license_number", "serial_number", "field", "stored", "expected", "cause")
+FIELDS = ("license_number", "serial_number", "field", "stored", "expected", "cause", "evidence")
 
 
 class Command(BaseCommand):
@@ -103,7 +104,9 @@ def _csv(found: Audit, _: list[TriggerFault]) -> str:
     writer = csv.DictWriter(text, FIELDS)
     writer.writeheader()
     for row in _rows(found):
-        writer.writerow({name: safe_cell(value) for name, value in row.items()})
+        writer.writerow(
+            {name: safe_cell(value) for name, value in (row | {"evidence": words(row["evidence"])}).items()}
+        )
     return text.getvalue()
 
 
@@ -111,11 +114,12 @@ def _table(found: Audit, faults: list[TriggerFault], width: int | None) -> str:
     text = io.StringIO()
     console = tables.console(text, width)
     for fault in faults:
-        console.print(f"Trigger {fault.trigger} on {fault.table}: {fault.state}. Every license is suspect.")
+        console.print(str(fault))
     if found.drift:
         table = tables.table("license number", "serial number", "field", "stored >", "expected >", "cause …")
         for row in _rows(found):
-            table.add_row(*("" if row[name] is None else grouped(str(row[name])) for name in FIELDS))
+            shown = row | {"cause": why(row["cause"], row["evidence"])}
+            table.add_row(*("" if shown[name] is None else grouped(str(shown[name])) for name in FIELDS[:-1]))
         tables.show(console, table)
     causes = Counter(difference.cause for difference in found.drift)
     late = {difference.license_id for difference in found.differences if difference.cause is Cause.LAG}

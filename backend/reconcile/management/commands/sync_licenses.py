@@ -17,6 +17,7 @@ from license.models import License
 from license.progress import license_bar
 from reconcile import night
 from reconcile.audit import Audit, Cause, audit, audit_all, together
+from reconcile.evidence import why
 from reconcile.guard import trigger_faults
 from reconcile.models import ReconciliationRun, RunStatus, RunTrigger
 from reconcile.report import MOST_FAILURES, failures, gather
@@ -136,7 +137,7 @@ class Command(BaseCommand):
         for d in drift[:SHOWN]:
             item = f" item {d.serial_number}" if d.serial_number else ""
             numbers = f"{grouped(d.stored)}, expected {grouped(d.expected)}"
-            self.stdout.write(f"  {d.license_number}{item} {d.field}: {numbers} ({d.cause})")
+            self.stdout.write(f"  {d.license_number}{item} {d.field}: {numbers} ({why(d.cause, d.evidence)})")
         if len(drift) > SHOWN:
             self.stdout.write(f"  and {len(drift) - SHOWN} more; manage.py audit_drift lists them")
 
