@@ -105,8 +105,8 @@ def license_trail(request: HttpRequest, number: str) -> HttpResponse:
 
 
 def ids_of(number: str) -> list[int]:
-    """Of the license that has this number, and of those that had it and are gone: else nobody who deletes a license and
-    enters it anew could be found. Where there are none, of those that have another now. Raises Http404."""
+    """Of the license that has this number, and of those that had it and are gone: else whoever deletes a license and
+    enters it anew would hide what was done. Where there are none, of those that have another now. Raises Http404."""
     ids = [] if "\0" in number else queries.column("as_of_license_ids", license_number=number)
     if not ids:
         raise Http404(f"There is no license {number!r}, and was none since the trail began.")
