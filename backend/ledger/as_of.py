@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils import timezone
 
 from ledger.sql import load, queries
 from ledger.trail import TRACKED
@@ -88,7 +87,7 @@ class Moment:
         """Of the facts of this moment, and of `expected.sql` over them."""
         return {
             "until": self.until or "infinity",
-            "known": self.known or timezone.now(),
+            "known": self.known or "infinity",
             "today": self.today,
         }
 
@@ -140,6 +139,9 @@ def balances(moment: Moment, license_ids: Sequence[int] | None = None) -> Iterat
     """Of these licenses, or of all that there were; in the order of their ids. All of them as of one moment, also where
     that is now and others write meanwhile."""
     parameters = moment.parameters
+    if moment.known is None:
+        # by the clock of the trail, which need not be ours
+        [parameters["known"]] = queries.column("clock")
     ids = queries.column("as_of_licenses") if license_ids is None else sorted(license_ids)
     for start in range(0, len(ids), LICENSES_AT_ONCE):
         some = ids[start : start + LICENSES_AT_ONCE]

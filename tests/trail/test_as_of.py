@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -240,6 +240,15 @@ def test_now_is_what_the_page_says(license: License) -> None:
     assert {name: getattr(now, name) for name in same} == {name: getattr(told, name) for name in same}
     assert now.license == told.license
     assert f"{now.license.exporter}" == "Surat Foods 0000000001"
+
+
+def test_now_is_by_the_clock_of_the_trail(license: License, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of ours that is slow takes back nothing that was written."""
+    monkeypatch.setattr("django.utils.timezone.now", lambda: datetime.now(UTC) - timedelta(minutes=1))
+    [row] = balances(Moment())
+    assert (row.balance_cif, row.shown_balance_cif) == (7000, 7000)
+    explained = explain_as_of(NUMBER, Moment())
+    assert (explained.balance_cif, explained.stored_balance_cif) == (7000, 7000)
 
 
 def test_a_license_that_is_gone_is_told_by_the_number_that_it_had(license: License) -> None:

@@ -42,7 +42,7 @@ QUERIES = {
     "balance_sheet_pdf": 13, "balance_sheet_xlsx": 13, "balance_sheets_pdf": 14, "balance_sheets_xlsx": 14,
     "ledgers": 7, "upload": 9, "uploaded_license": 5, "matches": 5, "mismatch": 8, "settled": 7,
     "trail": 5, "trail_statement": 7, "trail_csv": 14, "license_trail": 18, "license_trail_csv": 16,
-    "as_of": 6, "as_of_csv": 6, "license_as_of": 13, "license_as_of_pdf": 13, "license_as_of_xlsx": 13,
+    "as_of": 7, "as_of_csv": 7, "license_as_of": 13, "license_as_of_pdf": 13, "license_as_of_xlsx": 13,
 }  # fmt: skip
 """By page, those of session, user and permissions among them."""
 OF_A_LICENSE = {"balance_sheets_pdf": 9, "balance_sheets_xlsx": 9}
