@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Django's command line for the license balance engine."""
 
-import getpass
 import os
+import pwd
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
@@ -53,10 +53,10 @@ def main() -> None:
 
 
 def _login() -> str:
-    """Of the operating system."""
+    """Of the operating system, not of the environment, in which anybody may stand."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # its number has no name
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # its number has no name
         return f"{os.getuid()}"
 
 
