@@ -20,9 +20,8 @@ from psycopg.sql import Composable
 Actor = Callable[[], tuple[str, str]]
 """User name, empty where nobody has logged in, and through what: `POST /entry/…`, `manage.py import_icegate`."""
 
-_MAY_WRITE = re.compile(
-    r"\b(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b.*?\b(?:license|ledger)_", re.IGNORECASE | re.DOTALL
-)
+_WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b", re.IGNORECASE)
+_OURS = re.compile(r"\b(?:license|ledger)_", re.IGNORECASE)
 _MOST = 200
 _actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
 
@@ -76,7 +75,7 @@ def _say(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context
     if actor is not None:
         if isinstance(sql, Composable):
             sql = sql.as_string(context["connection"].connection)
-        if isinstance(sql, str) and _MAY_WRITE.search(sql):
+        if isinstance(sql, str) and (found := _WRITES.search(sql)) and _OURS.search(sql, found.end()):
             sql = comment(*actor()) + sql
     return execute(sql, params, many, context)
 
