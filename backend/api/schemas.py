@@ -385,7 +385,9 @@ class FactChange(Schema):
     about: str
     what: Literal["entered", "changed", "deleted"]
     fields: list[ChangedField]
-    before: dict[str, str | None] | None = Field(description="All columns, as text; null: it was not there.")
+    before: dict[str, str | None] | None = Field(
+        description="All columns, as text, true and false too; null: it was not there."
+    )
     after: dict[str, str | None] | None
 
 

@@ -124,7 +124,11 @@ def _change(change: Change) -> dict[str, Any]:
 
 def _as_text(image: dict[str, Any] | None) -> dict[str, str | None] | None:
     """Numbers as text, as everywhere here."""
-    return image and {column: None if value is None else f"{value}" for column, value in image.items()}
+    return image and {column: None if value is None else _text(value) for column, value in image.items()}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _statement(row: TrailStatement) -> dict[str, Any]:

@@ -54,6 +54,12 @@ def _as_flag(name: str, text: str) -> bool:
     return FLAGS[text.lower()]
 
 
+def _program() -> str:
+    """gunicorn, celery worker, manage.py relay."""
+    celery = [word for word in sys.argv[1:] if word in ("worker", "beat")]
+    return " ".join([Path(sys.argv[0]).name, *(celery or sys.argv[1:2])])
+
+
 FLAGS = dict.fromkeys(("true", "on", "yes", "y", "1"), True) | dict.fromkeys(("false", "off", "no", "n", "0"), False)
 
 # the first that says something wins
@@ -120,7 +126,7 @@ DATABASES["default"]["OPTIONS"] = (
         "keepalives_count": 4,
         "tcp_user_timeout": 40_000,  # ms: also for what was sent and not acknowledged
         # by which the trail, and whoever looks at pg_stat_activity, knows it; PGAPPNAME may say otherwise
-        "fallback_application_name": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])[:63],
+        "fallback_application_name": _program()[:63],
         "prepare_threshold": 5,  # psycopg's own default: what asks for it may be prepared (license/queries.py)
     }
     | DATABASES["default"].get("OPTIONS", {})

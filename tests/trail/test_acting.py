@@ -80,7 +80,10 @@ def test_the_longest_names_are_told_and_the_statement_after_them() -> None:
     assert statement == ("INSERT INTO license_port (code) VALUES ('A') -- " + "x" * 5000)[:1000]
 
 
-@pytest.mark.parametrize("remark", ["/*by {somebody} else*/", "/*by {}*/", "/* by hand */"])
+@pytest.mark.parametrize(
+    "remark",
+    ["/*by {somebody} else*/", "/*by {}*/", "/* by hand */", '/*by {"user": "x} */', '/*by {"user": "\\u0000"}*/'],
+)
 def test_a_remark_of_somebody_elses_names_nobody(remark: str) -> None:
     sql(remark + " INSERT INTO license_port (code) VALUES ('A')")
     assert sql("SELECT user_name, via, statement FROM ledger_trailstatement") == [

@@ -2,7 +2,6 @@
 DECLARE
     this bigint := nextval('public.ledger_trailstatement_id_seq');
     row_count bigint;
-    /* include trail_said.sql */
 BEGIN
     INSERT INTO public.ledger_trailentry (statement_id, table_name, owner_id, row_id, {image})
     SELECT this, TG_TABLE_NAME, fact.{owner}, fact.{key}, to_jsonb(fact) FROM {rows} AS fact;

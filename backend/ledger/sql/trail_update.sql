@@ -4,7 +4,6 @@
 DECLARE
     this bigint := nextval('public.ledger_trailstatement_id_seq');
     row_count bigint;
-    /* include trail_said.sql */
 BEGIN
     INSERT INTO public.ledger_trailentry (statement_id, table_name, owner_id, row_id, before, after)
     SELECT this, TG_TABLE_NAME, entry.*
