@@ -31,6 +31,7 @@ OWN = {fact.table for fact in TRACKED if fact.owner == "id"}
 """The tables whose rows belong to nothing but themselves."""
 NAME_LINK, BILL_LINK = ImportItem.item_names.through, Allotment.bills_of_entry.through
 KINDS: Mapping[str, str] = {table: str(model._meta.verbose_name_plural) for table, model in MODELS.items()} | {
+    BillOfEntryLine._meta.db_table: "bill-of-entry lines",
     NAME_LINK._meta.db_table: "names of import items",
     BILL_LINK._meta.db_table: "allotments used by bills of entry",
 }

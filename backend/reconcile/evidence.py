@@ -6,22 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from ledger.trail_words import KINDS
 from license.clock import INDIA
 from license.formats import day
-
-_TABLES = {
-    "license_license": "licenses",
-    "license_exportitem": "export items",
-    "license_importitem": "import items",
-    "license_importitem_item_names": "names of import items",
-    "license_itemname": "item names",
-    "ledger_billofentryline": "bill-of-entry lines",
-    "ledger_allotmentline": "allotment lines",
-    "ledger_allotment_bills_of_entry": "bills of entry of allotments",
-    "ledger_allotmentrelease": "allotments given up",
-    "ledger_licensebalance": "license balances",
-    "ledger_importitembalance": "item balances",
-}
 
 
 def words(evidence: dict[str, Any]) -> str:
@@ -29,7 +16,7 @@ def words(evidence: dict[str, Any]) -> str:
     Empty: there is no evidence."""
     if not evidence:
         return ""
-    table = _TABLES.get(evidence["table"], evidence["table"])
+    table = KINDS.get(evidence["table"], evidence["table"])
     return _one_line(_statement(evidence, table) if "statement_id" in evidence else _row(evidence, table))
 
 

@@ -46,7 +46,7 @@ LEFT JOIN LATERAL (
     OFFSET 0
 ) AS now ON true
 CROSS JOIN LATERAL (
-    SELECT jsonb_object_agg(name, jsonb_build_array(entry.after -> name, now.image -> name)) AS columns
+    SELECT jsonb_object_agg(name, jsonb_build_array(entry.after ->> name, now.image ->> name)) AS columns
     FROM jsonb_array_elements_text(%(depends_on)s::jsonb -> fact.table_name) AS name
     WHERE entry.after IS NOT NULL AND entry.after -> name IS DISTINCT FROM now.image -> name
 ) AS changed
