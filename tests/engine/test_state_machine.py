@@ -41,7 +41,7 @@ from tests.engine.sessions import OpenTransaction, Walker
 from tests.engine.writes import Write, is_refused, write_in_savepoint
 from tests.trail.replay import assert_trail_tells_facts
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "30"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
 
 # PostgreSQL's clock with a hand of its own, days, which all sessions share. Functions are looked up in pg_catalog first

@@ -356,7 +356,7 @@ def test_the_trail_of_balances_has_every_row() -> None:
 OUTSIDE: dict[str, tuple[str, dict[str, Any]]] = {
     "UPDATE ledger_billofentryline SET cif_fc = 250, cif_inr = 1 WHERE id = 1": (
         "row 1 of bill-of-entry lines was written by no statement: cif_fc is 250.00 and was last 200.00",
-        {"change": "changed", "columns": {"cif_fc": [200.0, 250.0]}},
+        {"change": "changed", "columns": {"cif_fc": ["200.00", "250.00"]}},
     ),
     "DELETE FROM ledger_billofentryline WHERE id = 1": (
         "row 1 of bill-of-entry lines is gone, and no statement has deleted it",

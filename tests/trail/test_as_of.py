@@ -30,7 +30,7 @@ from tests.engine.writes import Write, is_refused
 
 pytestmark = pytest.mark.usefixtures("database")
 
-EXAMPLES = int(os.environ.get("AS_OF_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("AS_OF_EXAMPLES", "8"))
 FIGURES = [field.name for field in fields(oracle.LicenseRow)]
 Figures = dict[str, tuple[Any, ...]]
 """By license number."""
