@@ -16,14 +16,15 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test faults bench lint plans history pages screenshots lock clean
+.PHONY: help setup demo run test long faults bench lint plans history pages screenshots lock clean
 
 help:
 	@printf '%s\n' \
 	    'make demo     the main job from end to end, on sample ledgers, with servers of its own' \
 	    'make run      the whole stack with pages and samples, until Ctrl-C; its data stay in .local/run/' \
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
-	    'make faults   MINUTES=20 of faults, chosen by SEED=number, while writers write; test has a short one' \
+	    'make long     the tests that take long: more midnights, watchdogs that wait; CI runs them, too' \
+    'make faults   MINUTES=20 of faults, chosen by SEED=number, while writers write; test has a short one' \
 	    'make bench    SIZE=small (minutes) or full (hours), PARTS="night writes": docs/benchmarks.md and its plots' \
 	    'make lint     the linters and the type checker' \
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
@@ -54,7 +55,10 @@ run: $(INSTALLED)
 
 # Three at a time, each with servers of its own: most of the time tests wait for processes, and two cores have room.
 test: $(INSTALLED)
-	@exec $(PYTHON_OF_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@exec $(PYTHON_OF_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
+
+long: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) -m pytest -n 3 --dist load -m long $(ARGS)
 
 # What happened, and how to replay it, is printed; logs stay in .local/faults/.
 faults: $(INSTALLED)

@@ -79,6 +79,7 @@ def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, lic
     assert ("the watchdog could not look" in log) == (how == "takes none, and one look fails")
 
 
+@pytest.mark.long
 def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_servers: Servers) -> None:
     """That is what it is for: workers stall when their broker comes back."""
     with worker_that_stalls(tmp_path, "begins none", AS_DOCUMENTED) as worker:
@@ -106,6 +107,7 @@ def test_a_watchdog_outlives_its_broker(license: License, tmp_path: Path, live_s
     assert "it is ended" in (tmp_path / "worker.log").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_there", [True, False], ids=["nothing to do", "no broker"])
 def test_a_worker_that_can_do_nothing_stays(
     is_there: bool, license: License, tmp_path: Path, live_servers: Servers
@@ -123,6 +125,7 @@ def test_a_worker_that_can_do_nothing_stays(
         assert worker.poll() is None
 
 
+@pytest.mark.long
 def test_a_worker_whose_processes_are_all_at_work_stays(
     license: License, tmp_path: Path, live_servers: Servers
 ) -> None:
@@ -142,6 +145,7 @@ def test_a_worker_whose_processes_are_all_at_work_stays(
         until(lambda: balance_of(license) == 1500, "it goes on")
 
 
+@pytest.mark.long
 def test_a_worker_that_discards_expired_messages_stays(license: License, tmp_path: Path, live_servers: Servers) -> None:
     """After a long outage there may be minutes of them, of which no process of its pool sees one."""
     with worker_that_stalls(tmp_path, "discards slowly") as worker:
@@ -154,6 +158,7 @@ def test_a_worker_that_discards_expired_messages_stays(license: License, tmp_pat
     assert (tmp_path / "worker.log").read_text().count("Discarding revoked task") == 60
 
 
+@pytest.mark.long
 def test_a_worker_that_is_to_end_is_left_to_end_its_task(license: License, tmp_path: Path) -> None:
     with worker_that_stalls(tmp_path, "not at all") as worker:
         until(lambda: balance_of(license) == 1000, "it works")

@@ -87,6 +87,7 @@ def is_over(world: World, last_day: date) -> bool:
     return is_run_over
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("timezone", "last_day"),
     [
@@ -128,6 +129,7 @@ def computed_on(world: World) -> dict[str, tuple[bool, date]]:
     return {number: (is_expired, day) for number, is_expired, day in rows}
 
 
+@pytest.mark.long
 def test_a_database_whose_clock_is_behind_does_not_lose_the_night(world: World) -> None:
     """Flags turn at PostgreSQL's midnight. A night that began before that, by the clock of whoever begins it, would
     turn none, and would have been."""
@@ -191,6 +193,7 @@ night.work(run)
 """
 
 
+@pytest.mark.long
 def test_a_run_that_midnight_overtakes_stores_what_is_true_at_each_moment(world: World) -> None:
     """It is the night of the day on which it began; what it computes after midnight is computed for the new day, and
     what it did not look at any more is left to the night that is still to come."""
@@ -221,6 +224,7 @@ def test_a_run_that_midnight_overtakes_stores_what_is_true_at_each_moment(world:
     assert drift(world) == []
 
 
+@pytest.mark.long
 def test_a_statement_that_midnight_overtakes_stores_what_was_true_when_it_began(world: World) -> None:
     """Flag and time of computing are of one moment, so nobody takes the flag for wrong: the next night turns it."""
     last_day = date(2027, 7, 31)

@@ -414,7 +414,7 @@ def test_the_next_licenses_are_those_with_a_fact_or_a_balance() -> None:
         assert seen == list(range(1, 10)), at_once
 
 
-SECONDS_OF_LOAD = 20
+SECONDS_OF_LOAD = 10
 AUDITS = 20
 
 

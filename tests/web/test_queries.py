@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django import Settings
 
 from ledger.engine import drain
 from ledger.icegate.ledger import Problem
@@ -123,7 +124,8 @@ def asked(client: Client, address: str) -> int:
     return len([query for query in queries if not query["sql"].startswith(("DECLARE", "FETCH", "CLOSE"))])
 
 
-def test_a_page_asks_a_handful_and_as_many_for_one_row_as_for_many(log_in: LogIn) -> None:
+def test_a_page_asks_a_handful_and_as_many_for_one_row_as_for_many(log_in: LogIn, settings: Settings) -> None:
+    settings.OWED_NIGHT_SECONDS = 0  # home looks whether the night has begun, at any time of the day
     sql("ALTER SEQUENCE auth_user_id_seq RESTART")
     client = log_in("administrator")
     pages = dict(addresses(get_resolver().url_patterns))
