@@ -21,7 +21,6 @@ from desk.workbook import Cell, Column, csv_lines
 from ledger.as_of import Balance, Moment, UnknownError, balances
 from ledger.explain import explain_as_of
 from ledger.sql import queries
-from license.clock import business_date
 from license.formats import day
 from license.models import License
 
@@ -58,7 +57,7 @@ class AsOfForm(forms.Form):
 def as_of(request: HttpRequest) -> HttpResponse:
     """Every license, page by page."""
     form = AsOfForm(request.GET)
-    shown: dict[str, object] = {"form": form, "today": business_date()}
+    shown: dict[str, object] = {"form": form}
     if form.is_valid():
         ids = Paginator(queries.column("as_of_licenses"), PAGE_SIZE)
         this = ids.get_page(request.GET.get("page"))
@@ -75,7 +74,7 @@ def as_of(request: HttpRequest) -> HttpResponse:
 def license_as_of(request: HttpRequest, number: str) -> HttpResponse:
     """One license, with its items and its statement."""
     form = AsOfForm(request.GET)
-    shown: dict[str, object] = {"form": form, "number": number, "today": business_date()}
+    shown: dict[str, object] = {"form": form, "number": number}
     if "\0" in number:  # PostgreSQL has no text with it
         raise Http404("There is no such license.")
     if form.is_valid():

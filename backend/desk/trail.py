@@ -129,8 +129,12 @@ def every_change_of(license_ids: Sequence[int]) -> Iterator[list[Cell]]:
 
 @page(TRAIL)
 def trail_csv(request: HttpRequest) -> HttpResponseBase:
-    """Every row that the statements wrote which the filter finds, the newest first."""
+    """Every row that the statements wrote which the filter finds, the newest first; a filter that makes no sense is no
+    file (400)."""
     asked = TrailFilter(request.GET, queryset=TrailStatement.objects.order_by("-pk"))
+    if not asked.is_valid():
+        reason = " ".join(error for errors in asked.errors.values() for error in errors)
+        return render(request, "desk/no_file.html", {"reason": reason}, status=400)
     return _sent(every_change(asked.qs), "trail")
 
 

@@ -210,6 +210,9 @@ def test_a_file_for_an_inspection(license: License, auditor: Client, monkeypatch
     everything = rows_of(auditor, "/trail.csv")
     assert len(everything) == one("SELECT count(*) FROM ledger_trailentry")
     assert len(rows_of(auditor, "/trail.csv?user=%3Dcmd()")) == 1
+    refused = auditor.get("/trail.csv?since=31/02")
+    assert refused.status_code == 400
+    assert "Enter a valid date" in refused.content.decode()
 
 
 def test_a_license_that_is_gone_has_its_trail(license: License, auditor: Client) -> None:
