@@ -54,6 +54,14 @@ def falsify() -> None:
     run("VACUUM ANALYZE ledger_licensebalance, ledger_importitembalance")
 
 
+def lose() -> None:
+    """Every license's credit has changed, and what said so is gone from the outbox: the trail alone knows of it."""
+    with transaction.atomic():
+        run("UPDATE license_exportitem SET cif_fc = cif_fc + 1")
+        run("DELETE FROM ledger_licensechange")
+    run("VACUUM ANALYZE license_exportitem, ledger_licensechange, ledger_trailstatement, ledger_trailentry")
+
+
 def capture(*, is_on: bool, tables: Iterable[str] = OUR_FACTS) -> None:
     """Switch our capture triggers of these tables on or off."""
     for table in tables:

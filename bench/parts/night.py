@@ -13,7 +13,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "peers.settings"
 
 from harness import HERE, Record, ratios, sizes, take_turns  # isort: skip
 from where import Shares  # isort: skip
-from world import assert_fresh, check, create, falsify, grow, rows, run, seconds  # isort: skip
+from world import assert_fresh, check, create, falsify, grow, lose, rows, run, seconds  # isort: skip
 
 from django.core.management import call_command
 from django.db import transaction
@@ -65,7 +65,7 @@ def main() -> None:
 
     nothing = {
         "bare sums": bare_sums,
-        "the night": lambda: night(repairs=False),
+        "the night": night,
         "materialized view, refreshed": lambda: refresh(changed=False),
         "django-computedfields, updatedata": lambda: updatedata(of_computedfields, changed=False),
         "batch of today": batch_of_today,
@@ -82,7 +82,8 @@ def main() -> None:
     )
     wrong = {
         "rows, by INSERT … SELECT": insert_rows,
-        "the night": lambda: night(repairs=True),
+        "the night": lambda: night(falsify),
+        "the night, every change lost": lambda: night(lose),
         "engine.recompute of all": recompute_all,
         "materialized view, refreshed": lambda: refresh(changed=True),
         "django-computedfields, updatedata": lambda: updatedata(of_computedfields, changed=True),
@@ -117,16 +118,17 @@ def bare_sums() -> float:
 
 def of_a_night(record: Record) -> None:
     """Where its time goes."""
-    for words, repairs in (("nothing to repair", False), ("every balance wrong", True)):
+    for words, spoil in (("nothing to repair", None), ("every balance wrong", falsify), ("every change lost", lose)):
         shares = Shares()
-        night(repairs=repairs, shares=shares)
+        night(spoil, shares)
         record.measured(f"Where a night takes its time, {words}", "%", shares.percent())
 
 
-def night(*, repairs: bool, shares: Shares | None = None) -> float:
-    """As in production: chunks, audits, repairs by the engine, what it found; in one process."""
-    if repairs:
-        falsify()
+def night(spoil: Callable[[], None] | None = None, shares: Shares | None = None) -> float:
+    """As in production: chunks, audits, repairs by the engine, what it found; in one process. After something has
+    spoilt every balance, or nothing has."""
+    if spoil:
+        spoil()
     runs = []
 
     def whole() -> None:
@@ -137,14 +139,14 @@ def night(*, repairs: bool, shares: Shares | None = None) -> float:
     took = per_license(whole)
     [done] = runs
     done.refresh_from_db()
-    wanted = LICENSES if repairs else 0
+    wanted = LICENSES if spoil else 0
     check(
         is_so=done.status == RunStatus.COMPLETE
         and (done.licenses_checked, done.licenses_drifted, done.licenses_repaired) == (LICENSES, wanted, wanted)
         and not done.findings_error,
         what=f"{done.status}: {done.licenses_checked} checked, {done.licenses_repaired} repaired {done.findings_error}",
     )
-    if repairs:
+    if spoil:
         assert_fresh(LICENSES)
         run("VACUUM ANALYZE ledger_licensebalance, ledger_importitembalance")
     return took
