@@ -26,6 +26,7 @@ from ledger.models import (
     MismatchKind,
     Settlement,
 )
+from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem
 from reconcile import night
 from reconcile.models import FindingKind, ReconciliationRun, RunTrigger
@@ -243,7 +244,7 @@ def test_what_no_debit_can_have_used_is_not_asked_about() -> None:
     late = allot(10, 400, created_at=timezone.now() - timedelta(days=1))
     sql("UPDATE ledger_billofentryline SET entered_at = NULL")  # of before this was kept: by its bill's day
     assert [found.subject_id for found in mismatches(UNCONVERTED)] == []
-    sql("UPDATE ledger_billofentry SET date = %s", TODAY - timedelta(1))
+    sql("UPDATE ledger_billofentry SET date = %s", business_date() - timedelta(1))
     assert [found.subject_id for found in mismatches(UNCONVERTED)] == [late.pk]
 
 

@@ -1,7 +1,7 @@
 """A license of 1,000.00 by customs' ledger, of which a bill has used 400.00; and what people enter beside it."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django.utils import timezone
@@ -9,12 +9,12 @@ from django.utils import timezone
 from ledger.icegate.load import load
 from ledger.icegate.parse import parse_bytes
 from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine, MismatchKind
-from license.clock import business_date
+from license.clock import INDIA, business_date
 from license.models import Company, ImportItem, Port
 from tests.icegate.render import Bill, Item, License, text_file
 
 UNCONVERTED, DISPUTED, TWIN, IMBALANCE = MismatchKind
-TODAY = business_date()
+TODAY = business_date()  # when tests are collected: a midnight later it is yesterday, and that must do
 PRINTED, IMPORTED, MADE = TODAY - timedelta(5), TODAY - timedelta(10), TODAY - timedelta(20)
 BILL = Bill(2, "4711", IMPORTED, "INNSA1", Decimal(10), Decimal(400))
 LICENSE = License(
@@ -42,7 +42,7 @@ def allot(
 ) -> Allotment:
     """Of the license that is loaded, made before its goods came."""
     company = Company.objects.get_or_create(iec="0000000009", name="Pune Mills")[0]
-    made = timezone.now() - timedelta(days=20)
+    made = datetime.combine(MADE, timezone.localtime(timezone=INDIA).timetz())
     facts = {"company": company, "created_at": made, "required_quantity": quantity, **facts}
     allotment = into or Allotment.objects.create(**facts)
     item = ImportItem.objects.get(serial_number=serial_number)

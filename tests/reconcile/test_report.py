@@ -29,15 +29,14 @@ from tests.conftest import sql
 
 pytestmark = pytest.mark.usefixtures("database")
 
-TODAY = business_date()
 numbers = iter(range(1, 1_000_000))
 
 
 def make(number: str, cif_fc: int | str = 10_000, expires_in: int | None = None, norm: str | None = "E1") -> License:
     """A license of one export item, and one import item without a value of its own."""
-    expiry = None if expires_in is None else TODAY + timedelta(days=expires_in)
+    expiry = None if expires_in is None else business_date() + timedelta(days=expires_in)
     license = License.objects.create(
-        license_number=number, license_date=TODAY - timedelta(days=300), license_expiry_date=expiry
+        license_number=number, license_date=business_date() - timedelta(days=300), license_expiry_date=expiry
     )
     of_norm = SionNorm.objects.get_or_create(code=norm)[0] if norm else None
     ExportItem.objects.create(license=license, cif_fc=cif_fc, norm=of_norm)
@@ -70,7 +69,7 @@ def found(kind: FindingKind) -> list[tuple[Any, ...]]:
 
 
 def day(days: int) -> str:
-    return f"{TODAY + timedelta(days=days):%d %b %Y}"
+    return f"{business_date() + timedelta(days=days):%d %b %Y}"
 
 
 def test_nothing_to_report() -> None:
@@ -144,7 +143,14 @@ def test_an_allotment_reserves_up_to_its_last_day_and_is_given_up_by_the_night_a
     company = Company.objects.create(iec="0000000009", name="Pune Mills")
     passed, last, linked, by_hand, earlier, open_ended = (
         Allotment.objects.create(company=company, last_day=last_day)
-        for last_day in (TODAY - timedelta(1), TODAY, TODAY - timedelta(9), None, TODAY - timedelta(9), None)
+        for last_day in (
+            business_date() - timedelta(1),
+            business_date(),
+            business_date() - timedelta(9),
+            None,
+            business_date() - timedelta(9),
+            None,
+        )
     )
     AllotmentLine.objects.bulk_create(
         AllotmentLine(allotment=allotment, import_item=item, quantity=10, cif_fc=100 * n)
@@ -169,7 +175,9 @@ def test_a_run_by_hand_gives_nothing_up() -> None:
     item = make("0000000001").import_items.get()
     run_night()
     company = Company.objects.create(iec="0000000009", name="Pune Mills")
-    Allotment.objects.create(company=company, last_day=TODAY - timedelta(1)).lines.create(import_item=item, cif_fc=1)
+    Allotment.objects.create(company=company, last_day=business_date() - timedelta(1)).lines.create(
+        import_item=item, cif_fc=1
+    )
     run_night()
     assert not AllotmentRelease.objects.exists()
 
@@ -388,7 +396,7 @@ def test_as_csv_without_formulas(told: ReconciliationRun, capsys: pytest.Capture
     ]
     assert rows[0]["stored"] == "1.00"
     assert rows[2]["amount"] == "250.00"
-    assert rows[3]["expiry_date"] == (TODAY + timedelta(days=5)).isoformat()
+    assert rows[3]["expiry_date"] == (business_date() + timedelta(days=5)).isoformat()
 
 
 class Document(HTMLParser):
@@ -437,7 +445,7 @@ def test_the_chart_shows_the_last_runs() -> None:
     run = run_night()
     for drifted, repaired in ((0, 0), (1_000, 1_000), (10, 5), (1, 1)):
         run = ReconciliationRun.objects.create(
-            business_date=TODAY,
+            business_date=business_date(),
             status=RunStatus.COMPLETE,
             finished_at=timezone.now(),
             licenses_drifted=drifted,
@@ -445,7 +453,8 @@ def test_the_chart_shows_the_last_runs() -> None:
         )
     assert bars(run) == [(0, 0), (0, 0), (120, 120), (2, 2), (2, 2)]
     ReconciliationRun.objects.bulk_create(
-        ReconciliationRun(business_date=TODAY, status=RunStatus.COMPLETE, finished_at=timezone.now()) for _ in range(40)
+        ReconciliationRun(business_date=business_date(), status=RunStatus.COMPLETE, finished_at=timezone.now())
+        for _ in range(40)
     )
     assert len(bars(ReconciliationRun.objects.latest("pk"))) == 30
     assert len(bars(run)) == 5
@@ -467,7 +476,7 @@ def test_which_run_is_shown(told: ReconciliationRun, capsys: pytest.CaptureFixtu
     assert second.trigger == "manual"
     assert show(capsys=capsys).startswith("Run 2 of")
     assert show("--run", "1", capsys=capsys).startswith("Run 1 of")
-    assert show("--date", TODAY.isoformat(), capsys=capsys).startswith("Run 2 of")
+    assert show("--date", business_date().isoformat(), capsys=capsys).startswith("Run 2 of")
     sql("UPDATE reconcile_reconciliationrun SET finished_at = NULL, status = 'running' WHERE id = 2")
     assert show(capsys=capsys).startswith("Run 1 of")
     assert "! The run is not over." in show("--run", "2", capsys=capsys)
@@ -603,7 +612,7 @@ def test_an_expiry_date_that_was_corrected_into_the_past_is_told() -> None:
     license = make("0000000001", expires_in=100)
     run_night()
     sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1")
-    License.objects.filter(pk=license.pk).update(license_expiry_date=TODAY - timedelta(days=40))
+    License.objects.filter(pk=license.pk).update(license_expiry_date=business_date() - timedelta(days=40))
     run_night()
     assert [row[4] for row in found(FindingKind.EXPIRED)] == [f"on {day(-40)} with USD 10,000.00 left"]
 

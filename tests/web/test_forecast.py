@@ -14,7 +14,6 @@ from license.models import Company, ImportItem, Port
 from tests.web.conftest import Kind, make_all, read
 
 pytestmark = pytest.mark.usefixtures("database")
-TODAY = business_date()
 KINDS = {
     "0310000001": Kind("", expires=0),
     "0310000002": Kind("", expires=5, debit="4000"),
@@ -34,7 +33,7 @@ def licenses(database: None) -> None:
 
 
 def allot(number: str, cif_fc: str, last_day: int | None) -> Allotment:
-    until = None if last_day is None else TODAY + timedelta(last_day)
+    until = None if last_day is None else business_date() + timedelta(last_day)
     allotment = Allotment.objects.create(company=Company.objects.get(iec="0000000009"), last_day=until)
     item = ImportItem.objects.get(license__license_number=number, serial_number=2)
     AllotmentLine.objects.create(allotment=allotment, import_item=item, cif_fc=Decimal(cif_fc))
@@ -46,7 +45,7 @@ def turns(client: Client, query: str = "") -> list[list[str]]:
 
 
 def at(days: int) -> str:
-    return day(TODAY + timedelta(days))
+    return day(business_date() + timedelta(days))
 
 
 def test_what_each_midnight_turns(viewer: Client) -> None:
