@@ -46,7 +46,7 @@ def write(cif_fc: int) -> None:
         other.execute("UPDATE license_exportitem SET cif_fc = %s", [cif_fc])
 
 
-@pytest.mark.parametrize("options", [[], ["--poll"]])
+@pytest.mark.parametrize("options", [[], pytest.param(["--poll"], marks=pytest.mark.long)])
 def test_raw_sql_is_followed_without_beat(
     worker: subprocess.Popen[bytes], license: License, tmp_path: Path, options: list[str]
 ) -> None:

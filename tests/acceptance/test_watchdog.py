@@ -51,12 +51,17 @@ def nothing_is_queued(servers: Servers) -> bool:
     "how",
     [
         "begins none",
-        "takes none",
-        "takes none, and one look fails",
-        "takes none, and a process is gone",
-        "takes none, and nobody knows its processes",
-        "reads no results",
         "does not end",
+        *(
+            pytest.param(how, marks=pytest.mark.long)
+            for how in (
+                "takes none",
+                "takes none, and one look fails",
+                "takes none, and a process is gone",
+                "takes none, and nobody knows its processes",
+                "reads no results",
+            )
+        ),
     ],
 )
 def test_a_worker_that_does_nothing_ends_with_all_of_its_processes(how: str, license: License, tmp_path: Path) -> None:

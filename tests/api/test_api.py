@@ -295,7 +295,8 @@ def test_a_list_asks_a_handful_however_much_it_shows(auditor: Program) -> None:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_whatever_is_asked_is_answered_as_documented(mode: GenerationMode, as_one_of: As) -> None:
+@pytest.mark.parametrize("examples", [5, pytest.param(25, marks=pytest.mark.long)])
+def test_whatever_is_asked_is_answered_as_documented(mode: GenerationMode, examples: int, as_one_of: As) -> None:
     """By anything that the schema allows, and by anything that it does not: no server error, nothing undocumented."""
     program = as_one_of("administrator")
     token = {"Authorization": f"Bearer {program.secret}"}
@@ -305,7 +306,11 @@ def test_whatever_is_asked_is_answered_as_documented(mode: GenerationMode, as_on
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @hypothesis_settings(
-            max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
         )
         def ask(case: Case) -> None:
             nonlocal asked

@@ -238,7 +238,7 @@ def test_from_the_button_to_the_report(open_window: OpenWindow, desk: None) -> N
 # ── Every page ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_every_page_can_be_read(scheme: str, open_window: OpenWindow, desk: None) -> None:
     page = open_window("administrator", color_scheme=scheme)
     for name, address in PAGES.items():

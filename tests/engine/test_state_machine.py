@@ -41,7 +41,7 @@ from tests.engine.sessions import OpenTransaction, Walker
 from tests.engine.writes import Write, is_refused, write_in_savepoint
 from tests.trail.replay import assert_trail_tells_facts
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "20"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
 
 # PostgreSQL's clock with a hand of its own, days, which all sessions share. Functions are looked up in pg_catalog first
@@ -546,12 +546,13 @@ def machine_room(database: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest
         connection.close()
 
 
-@pytest.mark.timeout(600 + 10 * EXAMPLES)
+@pytest.mark.timeout(1200 + 10 * EXAMPLES)
+@pytest.mark.parametrize("lives", [EXAMPLES, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.usefixtures("machine_room")
-def test_balances_follow_facts_through_whatever_happens() -> None:
+def test_balances_follow_facts_through_whatever_happens(lives: int) -> None:
     run_state_machine_as_test(
         LivesOfAWorld,
         settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=lives, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -144,6 +144,7 @@ def test_a_stopped_or_killed_server_comes_back_with_port_and_data() -> None:
         assert redis.Redis.from_url(live.broker_url).ping()
 
 
+@pytest.mark.long
 def test_a_process_id_left_by_a_crash_may_be_that_of_another_by_now() -> None:
     with temporary_servers() as live, subprocess.Popen(["sleep", "60"]) as another:
         pid_file = live.postgres.data / "postmaster.pid"
@@ -155,6 +156,7 @@ def test_a_process_id_left_by_a_crash_may_be_that_of_another_by_now() -> None:
         assert fetch(live, "SELECT 1") == 1
 
 
+@pytest.mark.long
 def test_a_paused_server_can_be_stopped() -> None:
     with temporary_servers() as live:
         os.kill(live.redis.pid, signal.SIGSTOP)
@@ -163,6 +165,7 @@ def test_a_paused_server_can_be_stopped() -> None:
         assert time.monotonic() - started_at < 5
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no death signal")
 def test_a_server_ends_with_its_keeper() -> None:
     with temporary_servers() as live:
@@ -174,6 +177,7 @@ def test_a_server_ends_with_its_keeper() -> None:
             wait_until(lambda port=server.port: not answers(port))
 
 
+@pytest.mark.long
 def test_two_instances_run_at_once_and_one_does_not_run_twice(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     with servers(one, is_durable=False) as first, servers(two, is_durable=False) as second:
@@ -183,6 +187,7 @@ def test_two_instances_run_at_once_and_one_does_not_run_twice(tmp_path: Path) ->
             pass
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_environment")
 def test_run_publishes_the_urls_and_keeps_the_data(checkout: Path) -> None:
     published = checkout / ".local/servers.env"
@@ -204,6 +209,7 @@ def test_run_publishes_the_urls_and_keeps_the_data(checkout: Path) -> None:
     assert get_processes(checkout) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("options", "fsync"), [(["--temporary"], "off"), (["--temporary", "--durable"], "on")])
 @pytest.mark.usefixtures("own_environment")
 def test_only_commits_of_durable_servers_wait_for_the_disk(checkout: Path, options: list[str], fsync: str) -> None:
@@ -213,6 +219,7 @@ def test_only_commits_of_durable_servers_wait_for_the_disk(checkout: Path, optio
     assert run(checkout, *options, "--", sys.executable, "-c", script).stdout == fsync + "\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.usefixtures("own_environment")
 def test_an_ended_launcher_leaves_no_process_and_the_instance_usable(checkout: Path, end: signal.Signals) -> None:
@@ -231,6 +238,7 @@ def test_an_ended_launcher_leaves_no_process_and_the_instance_usable(checkout: P
     wait_until(lambda: get_processes(checkout) == [])
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_environment")
 def test_the_next_start_removes_what_a_killed_one_left(checkout: Path) -> None:
     with launcher(checkout, "--temporary") as process:
@@ -297,6 +305,7 @@ def test_without_any_server_the_error_says_what_to_install(monkeypatch: pytest.M
         find_redis_server()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become someone else")
 @pytest.mark.parametrize("way", WAYS_AROUND_ROOT)
 def test_root_has_two_ways_to_run_postgres_in_a_private_folder(
@@ -311,6 +320,7 @@ def test_root_has_two_ways_to_run_postgres_in_a_private_folder(
         assert (owner == 0) == (way == "namespace")
 
 
+@pytest.mark.long
 def test_a_port_that_another_took_meanwhile_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as other:
         taken = find_free_port()

@@ -149,6 +149,7 @@ def test_a_database_whose_clock_is_behind_does_not_lose_the_night(world: World) 
     assert [(run[0], run[5]) for run in world.sql(RUNS)] == [(last_day, 0), (next_day, 1)]
 
 
+@pytest.mark.long
 def test_a_night_that_nobody_ran_is_reported_a_day_later_and_made_up_once(world: World, tmp_path: Path) -> None:
     last_day = date(2027, 5, 31)
     world.clock.put(utc(last_day, "12:00"))

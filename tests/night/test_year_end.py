@@ -94,6 +94,7 @@ def balances(world: World, *days: str) -> dict[str, str]:
     return {name: row[name] for name in ("Debited", "Allotted", "Balance", "Expired", "Shown then")}
 
 
+@pytest.mark.long
 def test_the_audit_of_a_years_end(year: World) -> None:
     # what was believed when the books were closed, and what was on the screen
     assert balances(year, f"--known={YEAR_END}") == {
