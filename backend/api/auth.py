@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from ninja.errors import ValidationError
 from ninja.security import HttpBearer
 from ninja.security.session import SessionAuth as _SessionAuth
 
@@ -41,15 +42,24 @@ AUTH = [TokenAuth(), SessionAuth()]
 
 
 def may(*permissions: str) -> Callable[[View], View]:
-    """For those who have all of these permissions: 403 for others."""
+    """For those who have all of these permissions: 403 for others. And 422 for a parameter that the operation has not:
+    passed over in silence, `?date=` for `?until=` would be answered with the balances of today."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if not request.user.has_perms(permissions):
                 raise PermissionDenied
+            if unknown := sorted(request.GET.keys() - _parameters(guarded)):
+                raise ValidationError([{"loc": ("query", name), "msg": "There is no such parameter"} for name in unknown])
             return view(request, *args, **kwargs)
 
         return guarded  # type: ignore[return-value]
 
     return decorate
+
+
+def _parameters(view: Any) -> set[str]:
+    """By which an operation may be asked in its address."""
+    models = view._ninja_operation.models
+    return {name for each in models if each.__ninja_param_source__ == "query" for name in each.__ninja_flatten_map__}

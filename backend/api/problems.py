@@ -43,7 +43,8 @@ SCHEMA: dict[str, Any] = {
 def problem(status: int, detail: str, **more: Any) -> JsonResponse:
     """An answer that says what is wrong."""
     said = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return JsonResponse(said, status=status, content_type=MEDIA_TYPE)
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    return JsonResponse(said, status=status, content_type=MEDIA_TYPE, headers=headers)
 
 
 def register(api: NinjaAPI) -> None:
@@ -73,9 +74,7 @@ def document(schema: dict[str, Any], statuses: Mapping[int, str]) -> None:
     schema["components"]["schemas"]["Problem"] = SCHEMA
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            common = {401, 403} | ({404} if "{" in path else set())
-            if operation.get("parameters") or "requestBody" in operation:
-                common |= {422}
+            common = {401, 403, 422} | ({404} if "{" in path else set())
             if method == "post":
                 common |= {400}  # what is no JSON
             for status in common | {int(each) for each in operation["responses"] if int(each) >= 400}:

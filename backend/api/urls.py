@@ -26,6 +26,21 @@ def _for_programs(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRe
     return guarded
 
 
+def _with_problems(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """What the library answers by itself to a method that there is not."""
+
+    @wraps(view)
+    def told(request: HttpRequest, **parameters: Any) -> HttpResponseBase:
+        answer = view(request, **parameters)
+        if answer.status_code != 405:
+            return answer
+        refusal = problem(405, f"{request.method} is not answered here: {answer['Allow']} is.")
+        refusal["Allow"] = answer["Allow"]
+        return refusal
+
+    return told
+
+
 @login_not_required
 def _nothing(_: HttpRequest) -> HttpResponseBase:
     return problem(404, "There is nothing here: openapi.json says what there is.")
@@ -35,5 +50,5 @@ patterns, app_name, namespace = api.urls
 for pattern in patterns:
     if isinstance(pattern, URLPattern) and pattern.name not in FOR_PEOPLE:
         view = _for_programs(pattern.callback) if pattern.name == "openapi-json" else pattern.callback
-        pattern.callback = login_not_required(view)
+        pattern.callback = login_not_required(_with_problems(view))
 patterns = [*patterns, re_path("", _nothing, name="nothing")]

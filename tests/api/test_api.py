@@ -141,9 +141,12 @@ def test_a_token_of_somebody_is_made_and_taken_away() -> None:
     assert Token.of(said.getvalue().strip()) == token
     assert token.expires_at
     assert timedelta(days=29) < token.expires_at - timezone.now() < timedelta(days=31)
+    with pytest.raises(CommandError):
+        call_command("create_token", "erp", "--days", "0")
+    User.objects.update(is_active=False)
     call_command("create_token", "erp", "--revoke", stdout=said)
     assert not Token.objects.exists()
-    for wrong in (["nobody"], ["erp", "--days", "0"]):
+    for wrong in (["erp"], ["nobody"], ["nobody", "--revoke"]):
         with pytest.raises(CommandError):
             call_command("create_token", *wrong)
     user.delete()
@@ -262,6 +265,19 @@ def test_what_is_not_there_is_said(operator: Program) -> None:
     assert not Allotment.objects.filter(item_name="sugar").exists()
     errors = operator.post("/allotments", {**NEW, "required_quantity": "-1"}).json()["errors"]
     assert [error["where"] for error in errors] == ["body.new.required_quantity"]
+
+
+def test_what_is_asked_by_another_name_is_not_passed_over(auditor: Program) -> None:
+    for path, misspelt in (("/changes", "since"), ("/as-of", "date"), (f"/licenses/{NUMBER}", "until"), ("/pending", "x")):
+        answer = auditor.get(path, **{misspelt: "1"})
+        assert answer.status_code == 422, path
+        assert answer.json()["errors"] == [{"where": f"query.{misspelt}", "message": "There is no such parameter"}]
+
+
+def test_what_is_refused_before_any_operation_is_told_so_too(auditor: Program) -> None:
+    refused = auditor.post("/changes", {})
+    assert (refused.status_code, refused["Allow"], refused["Content-Type"]) == (405, "GET", "application/problem+json")
+    assert Program().get("/changes")["WWW-Authenticate"] == "Bearer"
 
 
 def test_the_system(auditor: Program) -> None:

@@ -23,13 +23,15 @@ class Command(BaseCommand):
         parser.add_argument("--revoke", action="store_true", help="make none, and take away all that there are")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        user = User.objects.filter(username=options["username"], is_active=True).first()
+        user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"there is nobody called {options['username']!r} who may log in")
+            raise CommandError(f"there is nobody called {options['username']!r}: an administrator adds people")
         if options["revoke"]:
             count, _of_each = Token.objects.filter(user=user).delete()
             self.stdout.write(f"{count} taken away")
             return
+        if not user.is_active:
+            raise CommandError(f"{user.username} may not log in: an administrator makes people active")
         if not 1 <= options["days"] <= 3650:
             raise CommandError("--days must be from 1 to 3650")
         expires_at = timezone.now() + timedelta(days=options["days"])
