@@ -51,7 +51,8 @@ def may(*permissions: str) -> Callable[[View], View]:
             if not request.user.has_perms(permissions):
                 raise PermissionDenied
             if unknown := sorted(request.GET.keys() - _parameters(guarded)):
-                raise ValidationError([{"loc": ("query", name), "msg": "There is no such parameter"} for name in unknown])
+                said = "There is no such parameter"
+                raise ValidationError([{"loc": ("query", name), "msg": said} for name in unknown])
             return view(request, *args, **kwargs)
 
         return guarded  # type: ignore[return-value]

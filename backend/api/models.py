@@ -27,7 +27,7 @@ class Token(models.Model):
     used_on = models.DateField(null=True, help_text="The last day in India on which it was used.")
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view", "delete")
 
     def __str__(self) -> str:
         return self.name or f"token {self.pk}"
@@ -55,7 +55,8 @@ class WebhookState(models.TextChoices):
     """Whether changes are sent."""
 
     ACTIVE = "active", "active"
-    STOPPED = "stopped", "stopped"
+    PAUSED = "paused", "paused"
+    STOPPED = "stopped", "stopped, since it failed"
 
 
 class Webhook(models.Model):
@@ -82,7 +83,7 @@ class Webhook(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view", "change", "delete")
         constraints = [one_of("state", WebhookState.values)]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 
+from api import entry  # noqa: F401  registers what it shows
 from api.auth import AUTH
 from api.problems import UNKNOWN, problem
 from api.views import api

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -30,7 +30,7 @@ from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import BigIntegerField, F, Q, QuerySet, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 from ninja.responses import NinjaJSONEncoder
@@ -39,6 +39,7 @@ from api.following import FOLLOW, items
 from api.models import Webhook, WebhookState
 from api.schemas import Change
 from ledger import feed
+from license.clock import INDIA
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,11 @@ def add(user: User, url: str, *, name: str = "", is_plain_allowed: bool = False)
     check(url, is_plain_allowed=is_plain_allowed)
     while feed.publish() == feed.AT_ONCE:
         pass
-    secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-    return Webhook.objects.create(user=user, name=name, url=url, secret=secret, position=feed.newest())
+    return Webhook.objects.create(user=user, name=name, url=url, secret=_new_secret(), position=feed.newest())
+
+
+def _new_secret() -> str:
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def check(url: str, *, is_plain_allowed: bool = False) -> None:
@@ -116,11 +120,51 @@ def ping(webhook: Webhook) -> Answer:
     return _post(webhook, uuid4(), {"type": "ping", "timestamp": timezone.now(), "data": {}})
 
 
+def rotate(webhook: Webhook) -> str:
+    """Sign with a new secret from now on: which. What is refused until the receiver has it comes again."""
+    secret = _new_secret()
+    Webhook.objects.filter(pk=webhook.pk).update(secret=secret)
+    return secret
+
+
+def pause(webhook: Webhook) -> None:
+    """Send nothing until somebody resumes it. A request that is on its way is not called back."""
+    Webhook.objects.filter(pk=webhook.pk).update(state=WebhookState.PAUSED)
+
+
 def resume(webhook: Webhook) -> None:
-    """Go on at once where it stopped, or with what has failed."""
+    """Go on at once where it stopped or was paused, or with what has failed."""
     Webhook.objects.filter(pk=webhook.pk).update(
         state=WebhookState.ACTIVE, attempts=0, failing_since=None, next_try_at=Now()
     )
+
+
+def with_standing(rows: QuerySet[Webhook]) -> QuerySet[Any]:
+    """With what `standing` tells of them."""
+    return rows.annotate(
+        newest=Value(feed.newest(), BigIntegerField()),
+        is_held=~Q(pk__in=_for_whom_may(Webhook.objects.all()).values("pk")),
+    ).select_related("user")
+
+
+def standing(webhook: Any) -> str:
+    """How one of `with_standing` stands, in words: whether it sends, what was answered last, when it is tried again."""
+    if webhook.state == WebhookState.STOPPED:
+        return f"stopped, since it failed from {_moment(webhook.failing_since)} on: {webhook.answer}"
+    if webhook.state == WebhookState.PAUSED:
+        return "paused"
+    if webhook.is_held:
+        return f"held, since {webhook.user.username} may not log in or not follow balances"
+    if webhook.attempts:
+        return (
+            f"has failed {webhook.attempts} times since {_moment(webhook.failing_since)}, "
+            f"tried again {_moment(webhook.next_try_at)}: {webhook.answer}"
+        )
+    return f"active, {webhook.answer} {_moment(webhook.answered_at)}" if webhook.answered_at else "active"
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{timezone.localtime(moment, INDIA):%d %b %Y %H:%M:%S} IST" if moment else ""
 
 
 # ── What workers do ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,11 +185,14 @@ def send_due() -> int:
 
 
 def _due() -> QuerySet[Webhook]:
-    due = Webhook.objects.filter(state=WebhookState.ACTIVE, next_try_at__lte=Now())
+    return _for_whom_may(Webhook.objects.filter(state=WebhookState.ACTIVE, next_try_at__lte=Now()))
+
+
+def _for_whom_may(rows: QuerySet[Webhook]) -> QuerySet[Webhook]:
     for permission in FOLLOW:
         may = User.objects.with_perm(permission, backend="django.contrib.auth.backends.ModelBackend")  # and log in
-        due = due.filter(user__in=may)
-    return due
+        rows = rows.filter(user__in=may)
+    return rows
 
 
 def _take() -> tuple[Webhook, UUID, int] | None:
@@ -196,7 +243,7 @@ def _send(webhook: Webhook, message: UUID, until: int) -> None:
     is_over = timezone.now() - since >= STOPS_AFTER
     is_ours = ours.update(
         **told,
-        state=WebhookState.STOPPED if is_over else WebhookState.ACTIVE,
+        **({"state": WebhookState.STOPPED} if is_over else {}),
         attempts=F("attempts") + 1,
         failing_since=since,
         next_try_at=Now() + _pause(webhook.attempts),

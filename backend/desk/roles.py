@@ -21,16 +21,19 @@ UPLOAD = "ledger.upload"
 SETTLEMENT = "ledger.settlement"
 """Who may add one may settle what differs from customs' ledgers; to take out a debit is to delete it."""
 PEOPLE = ("auth.user", "auth.group")
+TOKEN = "api.token"  # noqa: S105
+WEBHOOK = "api.webhook"
+"""Who may look after people looks after their programs: to change one is to pause or resume it."""
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "viewer": {"view": (*FACTS, *BALANCES)},
     "operator": {"view": (*FACTS, *BALANCES, *EVIDENCE), "add": (*FACTS, RUN, UPLOAD, SETTLEMENT), "change": FACTS},
     "auditor": {"view": (*FACTS, *BALANCES, *EVIDENCE)},
     "administrator": {
-        "view": (*FACTS, *BALANCES, *EVIDENCE, *PEOPLE),
+        "view": (*FACTS, *BALANCES, *EVIDENCE, *PEOPLE, TOKEN, WEBHOOK),
         "add": (*FACTS, RUN, UPLOAD, SETTLEMENT, *PEOPLE),
-        "change": (*FACTS, *PEOPLE),
-        "delete": (*FACTS, *PEOPLE),
+        "change": (*FACTS, *PEOPLE, WEBHOOK),
+        "delete": (*FACTS, *PEOPLE, TOKEN, WEBHOOK),
         "overdraw": ("ledger.allotment",),
     },
 }

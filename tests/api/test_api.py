@@ -268,7 +268,8 @@ def test_what_is_not_there_is_said(operator: Program) -> None:
 
 
 def test_what_is_asked_by_another_name_is_not_passed_over(auditor: Program) -> None:
-    for path, misspelt in (("/changes", "since"), ("/as-of", "date"), (f"/licenses/{NUMBER}", "until"), ("/pending", "x")):
+    of_a_license = f"/licenses/{NUMBER}"
+    for path, misspelt in (("/changes", "since"), ("/as-of", "date"), (of_a_license, "until"), ("/pending", "x")):
         answer = auditor.get(path, **{misspelt: "1"})
         assert answer.status_code == 422, path
         assert answer.json()["errors"] == [{"where": f"query.{misspelt}", "message": "There is no such parameter"}]

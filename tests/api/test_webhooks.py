@@ -330,6 +330,37 @@ def test_after_five_days_it_stops_and_goes_on_where_it_was(
     assert "active, 200 OK" in run("list")[0]
 
 
+def test_who_paused_it_decides_when_it_goes_on(webhook: Webhook, receiver: Receiver) -> None:
+    make_licenses(1)
+    change(1)
+    receiver.answers = [500]
+    feed.publish()
+    taken = webhooks._take()
+    assert taken
+    assert run("pause", f"{webhook.pk}")[0].endswith("`resume` goes on after change 0\n")
+    webhooks._send(*taken)  # it was on its way, and has failed
+    now_due()
+    assert webhooks.send_due() == 0
+    assert (run("list")[0].endswith(": paused\n"), run("list")[1]) == (True, 0)
+    run("resume", f"{webhook.pk}")
+    assert webhooks.send_due() == 1
+    assert receiver.positions == [[1], [1]]
+
+
+def test_another_secret_signs_what_was_refused_too(webhook: Webhook, receiver: Receiver) -> None:
+    make_licenses(1)
+    change(1)
+    receiver.answers = [401]
+    webhooks.send_due()
+    said, _ = run("rotate", f"{webhook.pk}")
+    old, receiver.secret = receiver.secret, said.splitlines()[1]
+    assert old != receiver.secret
+    now_due()
+    assert webhooks.send_due() == 1
+    assert receiver.positions == [[1], [1]]
+    assert len(set(receiver.ids)) == 1
+
+
 # ── The command ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -46,8 +46,9 @@ def log_in(database: None) -> Generator[LogIn]:
 
 
 def forget_people() -> None:
-    for table in ("django_admin_log", "auth_user_groups", "auth_user_user_permissions", "auth_user", "django_session",
-                  "axes_accessattempt", "axes_accesslog", "axes_accessfailurelog"):  # fmt: skip
+    for table in ("django_admin_log", "auth_user_groups", "auth_user_user_permissions", "api_token", "api_webhook",
+                  "auth_user", "django_session", "axes_accessattempt", "axes_accesslog",
+                  "axes_accessfailurelog"):  # fmt: skip
         sql(f"DELETE FROM {table}")
 
 

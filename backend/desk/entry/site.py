@@ -16,6 +16,7 @@ SECTIONS = {
     "Licenses and what is drawn on them": ("License", "BillOfEntry", "Allotment"),
     "Lists": ("ItemName", "SionNorm", "HSCode", "Company", "Port"),
     "People": ("User", "Group"),
+    "Programs": ("Token", "Webhook"),
 }
 LEFT_OUT = ("login", "logout", "view_on_site")
 """The pages have a login, a logout and addresses of their own."""

@@ -3,28 +3,25 @@
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from api import webhooks
 from api.models import Webhook, WebhookState
-from ledger import feed
-from license.clock import INDIA
 
 
 class Command(BaseCommand):
-    """Adds, lists, tries, resumes and removes webhooks. A secret is printed once: nobody can read it again here."""
+    """Adds, lists, tries, pauses, resumes and removes webhooks, and gives them new secrets. One is printed once: nobody
+    can read it again here."""
 
     help = (
         "Where changes of balances are sent, signed (docs/api.md). Exit status of `list`: 0, or 1 where one is stopped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="add | list | test | resume | remove")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         add = verbs.add_parser("add", help="send what changes from now on; prints the secret, once")
         add.add_argument("url", metavar="URL")
         add.add_argument("--user", required=True, metavar="NAME", help="for whom: as long as she may follow balances")
@@ -33,7 +30,9 @@ class Command(BaseCommand):
         verbs.add_parser("list", help="each with how it stands")
         for verb, what in (
             ("test", "send a signed event without changes, and say the answer"),
-            ("resume", "go on now where it stopped or failed"),
+            ("pause", "send nothing until `resume`; what changes meanwhile is sent then"),
+            ("resume", "go on now where it was paused, stopped or failed"),
+            ("rotate", "sign with a new secret from now on; prints it, once"),
             ("remove", "send nothing more, and forget it"),
         ):
             verbs.add_parser(verb, help=what).add_argument("id", type=int, metavar="ID")
@@ -45,7 +44,8 @@ class Command(BaseCommand):
             self._list()
         else:
             does: dict[str, Callable[[Webhook], None]] = {
-                "test": self._test, "resume": self._resume, "remove": self._remove,
+                "test": self._test, "pause": self._pause, "resume": self._resume, "rotate": self._rotate,
+                "remove": self._remove,
             }  # fmt: skip
             webhook = Webhook.objects.select_related("user").filter(pk=options["id"]).first()
             if webhook is None:
@@ -64,13 +64,12 @@ class Command(BaseCommand):
         self.stdout.write(webhook.secret)
 
     def _list(self) -> None:
-        there = Webhook.objects.select_related("user").order_by("pk")
-        newest = feed.newest()
+        there = webhooks.with_standing(Webhook.objects.order_by("pk"))
         for webhook in there:
             name = f" ({webhook.name})" if webhook.name else ""
             self.stdout.write(
                 f"{webhook.pk}{name}: {webhook.url} for {webhook.user.username}, "
-                f"up to change {webhook.position} of {newest}: {_state(webhook)}"
+                f"up to change {webhook.position} of {webhook.newest}: {webhooks.standing(webhook)}"
             )
         if not there:
             self.stdout.write("There is no webhook.")
@@ -83,6 +82,14 @@ class Command(BaseCommand):
             raise CommandError(answer.words)
         self.stdout.write(answer.words)
 
+    def _pause(self, webhook: Webhook) -> None:
+        webhooks.pause(webhook)
+        self.stdout.write(f"{webhook} is paused: `resume` goes on after change {webhook.position}")
+
+    def _rotate(self, webhook: Webhook) -> None:
+        self.stdout.write(f"{webhook} is signed by another secret from now on, which is shown once:")
+        self.stdout.write(webhooks.rotate(webhook))
+
     def _resume(self, webhook: Webhook) -> None:
         webhooks.resume(webhook)
         self.stdout.write(f"{webhook} goes on after change {webhook.position}")
@@ -91,20 +98,3 @@ class Command(BaseCommand):
         said = f"{webhook} is removed"
         webhook.delete()
         self.stdout.write(said)
-
-
-def _state(webhook: Webhook) -> str:
-    if webhook.state == WebhookState.STOPPED:
-        return f"stopped, since it failed from {_moment(webhook.failing_since)} on: {webhook.answer}"
-    if not webhooks.may_follow(webhook.user):  # nor who may not log in
-        return f"held, since {webhook.user.username} may not log in or not follow balances"
-    if webhook.attempts:
-        return (
-            f"has failed {webhook.attempts} times since {_moment(webhook.failing_since)}, "
-            f"tried again {_moment(webhook.next_try_at)}: {webhook.answer}"
-        )
-    return f"active, {webhook.answer} {_moment(webhook.answered_at)}" if webhook.answered_at else "active"
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{timezone.localtime(moment, INDIA):%d %b %Y %H:%M:%S} IST" if moment else ""
