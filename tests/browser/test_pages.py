@@ -12,6 +12,7 @@ from django.db import transaction
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
+from api.models import Webhook
 from ledger import uploads
 from ledger.engine import drain
 from ledger.models import (
@@ -86,6 +87,8 @@ PAGES = {
     "a bill of entry to add": lambda: "/entry/ledger/billofentry/add/",
     "somebody to change": lambda: f"/entry/auth/user/{User.objects.first().pk}/change/",
     "an allotment to change": lambda: f"/entry/ledger/allotment/{Allotment.objects.first().pk}/change/",
+    "webhooks": lambda: a_webhook() and "/entry/api/webhook/",
+    "a webhook to change": lambda: f"/entry/api/webhook/{a_webhook().pk}/change/",
 }
 """Where each is, when the desk has been made."""
 
@@ -120,6 +123,14 @@ def a_run() -> ReconciliationRun:
     run = night.start(RunTrigger.MANUAL)
     night.work(run)
     return run
+
+
+def a_webhook() -> Webhook:
+    """With a long address, that answers at length."""
+    return Webhook.objects.get_or_create(
+        user=User.objects.first(), url=f"https://erp.example/{'x' * 200}", secret="whsec_", position=0, attempts=2,  # noqa: S106
+        name="x" * 100, answer=f"500 {'x' * 200} {'out of order ' * 20}",
+    )[0]  # fmt: skip
 
 
 def an_upload(*, previewed: bool = True) -> Upload:
