@@ -67,7 +67,7 @@ class Webhook(models.Model):
 
     user = models.ForeignKey(User, models.CASCADE, related_name="webhooks")
     name = text(100, help_text="What it is for.")
-    url = models.CharField(max_length=2000)
+    url = models.CharField("address", max_length=2000)
     secret = models.CharField(max_length=100, help_text="whsec_ and the key in Base64.")
     state = text(10, WebhookState.ACTIVE.value, choices=WebhookState.choices)
     position = models.BigIntegerField(help_text="Of the feed: what comes up to this was acknowledged.")

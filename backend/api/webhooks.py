@@ -158,7 +158,7 @@ def standing(webhook: Any) -> str:
     if webhook.attempts:
         return (
             f"has failed {webhook.attempts} times since {_moment(webhook.failing_since)}, "
-            f"tried again {_moment(webhook.next_try_at)}: {webhook.answer}"
+            f"next try {_moment(webhook.next_try_at)}: {webhook.answer}"
         )
     return f"active, {webhook.answer} {_moment(webhook.answered_at)}" if webhook.answered_at else "active"
 

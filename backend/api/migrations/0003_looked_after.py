@@ -20,6 +20,11 @@ class Migration(migrations.Migration):
             name='webhook',
             options={'default_permissions': ('view', 'change', 'delete')},
         ),
+        migrations.AlterField(
+            model_name='webhook',
+            name='url',
+            field=models.CharField(max_length=2000, verbose_name='address'),
+        ),
         migrations.RemoveConstraint(
             model_name='webhook',
             name='api_webhook_state_known',
