@@ -13,6 +13,7 @@ from pytest_django import DjangoDbBlocker
 from ledger.engine import drain
 from license.clock import business_date
 from tests import oracle
+from tests.roles import make_roles
 
 OUTBOX = "ledger_licensechange"
 TABLES = """
@@ -61,6 +62,7 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> None:
     """Migrate the private database itself: workers, beat and commands of a test then find it by DATABASE_URL."""
     with django_db_blocker.unblock():
         call_command("migrate", verbosity=0)
+        make_roles()
         # rows are found in the order in which they were written, and plans do not depend on the minute
         sql("ALTER SYSTEM SET autovacuum = off")
         sql("SELECT pg_reload_conf()")

@@ -15,6 +15,7 @@ from ledger.models import LicenseBalance, LicenseChange
 from license.models import ExportItem, ImportItem, License
 from processes import celery
 from servers import Servers
+from tests.roles import url_of
 
 PATIENCE_SECONDS = 60
 WORKER = ("worker", "--without-mingle", "--loglevel=info")
@@ -53,6 +54,12 @@ def manage(*arguments: str, backend: Path = BACKEND, **environment: str) -> subp
         text=True,
         timeout=PATIENCE_SECONDS,
     )
+
+
+@pytest.fixture(autouse=True)
+def as_worker(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is started here logs in as an installation's worker does, and not as one who may do everything."""
+    monkeypatch.setenv("DATABASE_URL", url_of("license_worker"))
 
 
 @pytest.fixture(autouse=True)

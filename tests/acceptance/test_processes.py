@@ -209,13 +209,15 @@ def test_a_wrong_setting_is_one_line(name: str, value: str) -> None:
     ("options", "says"),
     [
         ("-c default_transaction_read_only=on", "The database is read-only"),
-        ("-c role=pg_monitor", "lacks a right"),
+        ("-c role=license_web", "lacks a right"),
         ("-c search_path=nowhere", "run manage.py migrate"),
     ],
 )
 @pytest.mark.parametrize("command", ["drain_changes", "sync_licenses"])
-def test_a_database_that_refuses_is_one_line(command: str, options: str, says: str, license: License) -> None:
-    done = manage(command, PGOPTIONS=options)
+def test_a_database_that_refuses_is_one_line(
+    command: str, options: str, says: str, license: License, live_servers: Servers
+) -> None:
+    done = manage(command, PGOPTIONS=options, DATABASE_URL=live_servers.database_url)
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.splitlines()
     assert says in line

@@ -13,9 +13,10 @@ from ledger.models import Allotment, AllotmentLine
 from license.models import ExportItem, ImportItem, SionNorm
 from reconcile import night
 from reconcile.models import RunTrigger
+from tests.roles import pages_of_web
 from tests.web.conftest import desk, forget_people
 
-__all__ = ["desk"]
+__all__ = ["desk", "pages_of_web"]
 
 As = Callable[[str], "Program"]
 

@@ -17,6 +17,9 @@ from ledger.models import Allotment, AllotmentLine, BillOfEntry, BillOfEntryLine
 from license.clock import business_date
 from license.models import Company, ExportItem, ImportItem, License, Port
 from tests.conftest import sql
+from tests.roles import pages_of_web
+
+__all__ = ["pages_of_web"]
 
 LogIn = Callable[[str], Client]
 
