@@ -20,6 +20,6 @@ def test_no_balance_depends_on_a_column_that_older_entries_lack() -> None:
     depends_on = {fact.model._meta.db_table: fact.depends_on for fact in CAPTURED}
     assert depends_on == IN_EVERY_ENTRY, (
         "Older entries of the trail lack the column that is new or was renamed here, and balances as of a date would "
-        "take it for NULL: say in ledger/sql/rewind.sql what they mean (docs/decisions/0018-trail.md), test it, and only "
-        "then change this table."
+        "take it for NULL: say in ledger/sql/rewind.sql what they mean (docs/decisions/0018-trail.md), test it, and "
+        "only then change this table."
     )
