@@ -4,12 +4,14 @@
 import os
 import pwd
 import sys
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+from django.core.management import BaseCommand, ManagementUtility
 from django.db import DatabaseError
 
 from ledger.acting import acting
+from license import schema
 
 CANNOT_BE_DONE = 2  # as for a wrong call: it was not tried, which is not the same as a no
 INTERRUPTED = 130
@@ -31,12 +33,30 @@ WHAT_TO_DO = {
 }
 
 
+ON_ANY_SCHEMA = ("doctor", "shell")
+"""Ours that run where the database is behind this code: to find out what is wrong, and to mend it."""
+
+
+class CommandLine(ManagementUtility):
+    """Django's, but that our own commands and `runserver` refuse a database that is behind this code."""
+
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        command = super().fetch_command(subcommand)
+        is_ours = Path(sys.modules[type(command).__module__].__file__ or "").is_relative_to(Path(__file__).parent)
+        if (is_ours and subcommand not in ON_ANY_SCHEMA) or subcommand == "runserver":
+            command.requires_migrations_checks = True
+            command.check_migrations = schema.check_at_start  # type: ignore[method-assign]
+        return command
+
+
 def main() -> None:
     """Run the command. What a person can cause is one line on standard error, and not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
     try:
         with acting(via=f"{' '.join(['manage.py', *sys.argv[1:2]])}, by {_login()}"):
-            execute_from_command_line(sys.argv)
+            CommandLine(sys.argv).execute()
+    except schema.OutdatedError as error:
+        _fail(CANNOT_BE_DONE, str(error))
     except ImproperlyConfigured as error:
         _fail(CANNOT_BE_DONE, f"The settings are wrong: {error}. docs/configuration.md lists them.")
     except DatabaseError as error:

@@ -21,6 +21,7 @@ from django.db import Error, connection
 
 from ledger import engine
 from ledger.sql import queries
+from license import schema
 from license.queries import backend_of
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,8 @@ class Relay:
 
     def arrive(self) -> None:
         """Begin with a new connection: look at everything once, whatever was known. ImproperlyConfigured: it has
-        no session of its own; so says `look`."""
+        no session of its own; so says `look`. OutdatedError: the database is behind this code."""
+        schema.refuse_outdated()
         _check_session()
         queries.execute("relay_arrives")
         self._is_asleep = False

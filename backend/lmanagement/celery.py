@@ -1,17 +1,22 @@
 """The Celery app. `celery -A lmanagement worker` consumes every queue, recomputes first."""
 
+import logging
 import os
 import signal
+import sys
 from types import FrameType
 from typing import Any
 
 from celery import Celery, Task
 from celery.beat import Service
-from celery.signals import beat_init, task_failure, task_prerun
+from celery.signals import beat_init, celeryd_init, task_failure, task_prerun
 from django.db import close_old_connections, connections
 
 from ledger.acting import act
+from license import schema
 from lmanagement.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lmanagement.settings")
 
@@ -19,6 +24,17 @@ app = Celery("lmanagement")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add(Watchdog)
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _refuse_an_outdated_schema(**_: Any) -> None:
+    """A worker, or beat, begins; what asks workers does not come here."""
+    try:
+        schema.check_at_start()
+    except schema.OutdatedError as error:
+        logger.critical("%s", error)
+        sys.exit(2)
 
 
 @task_prerun.connect

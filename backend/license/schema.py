@@ -1,0 +1,77 @@
+"""Is the database migrated as far as this code, not as far, or further? (docs/decisions/0020-outdated-schema.md)"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.db import Error, connection
+from django.db.migrations.loader import MigrationLoader
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED = 3
+
+
+class OutdatedError(Exception):
+    """The database lacks migrations of this code. Says in one line which, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Migrations by app and name, where database and code do not have the same."""
+
+    missing: list[str]
+    """This code has them, the database has not."""
+    unknown: list[str]
+    """The database has them, of apps of ours, and this code has not: it is older."""
+
+    @property
+    def complaint(self) -> str:
+        """In one line, without what to do. Empty: the two are one."""
+        if self.missing:
+            return f"The database is older than this code, and lacks {_named(self.missing)}"
+        if self.unknown:
+            return f"This code is older than the database, and does not know {_named(self.unknown)}"
+        return ""
+
+
+def look() -> Schema:
+    """How they stand. DatabaseError: it cannot be told."""
+    loader = MigrationLoader(connection)
+    ours = {config.label for config in apps.get_app_configs() if Path(config.path).parent == settings.BACKEND}
+    return Schema(
+        missing=_sorted(loader.graph.nodes.keys() - loader.applied_migrations.keys()),
+        unknown=_sorted(key for key in loader.applied_migrations.keys() - loader.disk_migrations if key[0] in ours),
+    )
+
+
+def refuse_outdated() -> None:
+    """Raise OutdatedError where the database is behind; warn where it is ahead. DatabaseError: it cannot be told."""
+    schema = look()
+    if schema.missing:
+        raise OutdatedError(f"{schema.complaint}: run manage.py migrate.")
+    if schema.complaint:
+        logger.warning("%s. It goes on: upgrade it soon.", schema.complaint)
+
+
+def check_at_start() -> None:
+    """The same for a process that begins. It leaves no connection open, which a fork would share. A database that
+    cannot be asked is not refused: who needs it says why it is not there, or waits for it."""
+    try:
+        refuse_outdated()
+    except Error as error:
+        logger.info("the schema could not be looked at: %s", error)
+    finally:
+        connection.close()
+
+
+def _sorted(keys: Iterable[tuple[str, str]]) -> list[str]:
+    return sorted(".".join(key) for key in keys)
+
+
+def _named(migrations: list[str]) -> str:
+    more = len(migrations) - MOST_NAMED
+    return ", ".join(migrations[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
