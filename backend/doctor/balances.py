@@ -1,0 +1,102 @@
+"""Whether balances follow their facts, nights happen, and who follows us is told."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from api.models import Webhook, WebhookState
+from doctor.examination import Finding, Level, Part, check
+from doctor.sql import queries
+from reconcile.models import RunStatus
+from reconcile.sql import queries as reconcile_queries
+
+MOST_PENDING = timedelta(minutes=1)
+LONGEST_NIGHT = timedelta(hours=2)
+
+
+@check(Part.BALANCES, "docs/reliability.md")
+def changes_are_worked_off() -> Iterator[Finding]:
+    """Within a blink, if all is well."""
+    [row] = reconcile_queries.dicts("freshness")
+    if row["oldest_age"] is not None and row["oldest_age"] > MOST_PENDING:
+        age = str(row["oldest_age"]).partition(".")[0]
+        yield Finding(
+            f"{row['pending']:,} changes are pending, the oldest for {age}: balances are older than their facts",
+            "Is a worker up? manage.py drain_changes works them off at once, without one",
+        )
+
+
+@check(Part.BALANCES, "docs/reliability.md")
+def quarantine_is_empty() -> Iterator[Finding]:
+    """Licenses that cannot be recomputed."""
+    [row] = reconcile_queries.dicts("freshness")
+    if count := row["quarantined"]:
+        are = "1 license is" if count == 1 else f"{count:,} licenses are"
+        yield Finding(
+            f"{are} in quarantine: balances that cannot be computed are older than their facts",
+            "manage.py quarantine says why of each; correct its facts, then manage.py quarantine --retry",
+        )
+
+
+@check(Part.BALANCES, "docs/architecture.md#processes")
+def relay_is_up() -> Iterator[Finding]:
+    """It holds a lock for as long as it is connected."""
+    [row] = reconcile_queries.dicts("freshness")
+    if not row["relays"]:
+        yield Finding(
+            "No relay is up: raw SQL and bulk writes wait for the sweep, some seconds",
+            "systemctl start license-relay",
+            Level.NOTE,
+        )
+
+
+@check(Part.BALANCES, "docs/celery.md#the-night-licensetaskssync_all_licenses")
+def last_night_is_of_today_and_complete() -> Iterator[Finding]:
+    """By PostgreSQL's clock; just after midnight it may not have begun."""
+    rows = queries.dicts("last_night", longest=LONGEST_NIGHT)
+    if not rows:
+        yield Finding(
+            "No night has been yet: nothing has proven the balances",
+            "Beat begins one within five minutes; or run manage.py sync_licenses",
+        )
+        return
+    [night] = rows
+    of = f"The night of {night['business_date']:%d %b %Y}"
+    if night["is_owed"]:
+        yield Finding(
+            f"{of} was the last one: today's has not begun",
+            "Is beat up, and a worker that consumes reconcile? They make it up within five minutes",
+        )
+    elif night["status"] == RunStatus.INCOMPLETE:
+        yield Finding(
+            f"{of} is incomplete: a part of the licenses could not be looked at",
+            "The worker's log says why; mend that, then run manage.py sync_licenses",
+        )
+    elif night["is_late"]:
+        yield Finding(
+            f"{of} has been running for {night['age']}",
+            "Is a worker up that consumes reconcile? manage.py sync_licenses takes part in it",
+        )
+    if night["findings_error"]:
+        yield Finding(f"{of} could not write down what it found", "The worker's log says why; the next one tries again")
+    if night["mail_error"]:
+        yield Finding(
+            f"The report of {of[4:]} could not be mailed: {' '.join(night['mail_error'].split())}",
+            "Correct EMAIL_URL or the mail server, then run manage.py night_report --mail",
+        )
+
+
+@check(Part.BALANCES, "docs/api.md#following-balances")
+def webhooks_are_sent() -> Iterator[Finding]:
+    """One that has failed for five days is stopped."""
+    for webhook in Webhook.objects.filter(state=WebhookState.STOPPED).order_by("pk"):
+        yield Finding(
+            f"Webhook {webhook.pk} ({webhook.name or 'nameless'}) is stopped: {webhook.answer or 'by hand'}",
+            f"Mend its receiver, then run manage.py webhooks resume {webhook.pk}; nothing is lost",
+        )
+    failing = Webhook.objects.filter(state=WebhookState.ACTIVE, failing_since__isnull=False).order_by("pk")
+    for webhook in failing:
+        yield Finding(
+            f"Webhook {webhook.pk} ({webhook.name or 'nameless'}) fails, and is tried again: {webhook.answer}",
+            "Mend its receiver; after five days it is stopped",
+            Level.NOTE,
+        )

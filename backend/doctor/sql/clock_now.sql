@@ -1,0 +1,2 @@
+-- PostgreSQL's clock, at this instant.
+SELECT clock_timestamp()
