@@ -88,15 +88,16 @@ def last_night_is_of_today_and_complete() -> Iterator[Finding]:
 @check(Part.BALANCES, "docs/api.md#following-balances")
 def webhooks_are_sent() -> Iterator[Finding]:
     """One that has failed for five days is stopped."""
-    for webhook in Webhook.objects.filter(state=WebhookState.STOPPED).order_by("pk"):
+    asked = ("pk", "name", "answer")  # not its secret, which is for those who sign
+    for key, name, answer in Webhook.objects.filter(state=WebhookState.STOPPED).order_by("pk").values_list(*asked):
         yield Finding(
-            f"Webhook {webhook.pk} ({webhook.name or 'nameless'}) is stopped: {webhook.answer or 'by hand'}",
-            f"Mend its receiver, then run manage.py webhooks resume {webhook.pk}; nothing is lost",
+            f"Webhook {key} ({name or 'nameless'}) is stopped, since it failed for days: {answer}",
+            f"Mend its receiver, then run manage.py webhooks resume {key}; nothing is lost",
         )
-    failing = Webhook.objects.filter(state=WebhookState.ACTIVE, failing_since__isnull=False).order_by("pk")
-    for webhook in failing:
+    failing = Webhook.objects.filter(state=WebhookState.ACTIVE, failing_since__isnull=False)
+    for key, name, answer in failing.order_by("pk").values_list(*asked):
         yield Finding(
-            f"Webhook {webhook.pk} ({webhook.name or 'nameless'}) fails, and is tried again: {webhook.answer}",
+            f"Webhook {key} ({name or 'nameless'}) fails, and is tried again: {answer}",
             "Mend its receiver; after five days it is stopped",
             Level.NOTE,
         )

@@ -59,7 +59,7 @@ def redis() -> Any:
 
 
 @check(Part.BROKER, PAGE)
-def version_ofredis() -> Iterator[Finding]:
+def version_of_redis() -> Iterator[Finding]:
     """What kombu speaks to."""
     version: str = redis().info("server")["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
@@ -67,7 +67,7 @@ def version_ofredis() -> Iterator[Finding]:
 
 
 @check(Part.BROKER, PAGE)
-def memory_ofredis() -> Iterator[Finding]:
+def memory_of_redis() -> Iterator[Finding]:
     """What Redis forgets when it is full, and how full it is."""
     memory = redis().info("memory")
     most, used, policy = int(memory["maxmemory"]), int(memory["used_memory"]), memory["maxmemory_policy"]
@@ -100,7 +100,7 @@ def redis_takes_writes() -> Iterator[Finding]:
 
 
 @check(Part.BROKER, PAGE)
-def clients_ofredis() -> Iterator[Finding]:
+def clients_of_redis() -> Iterator[Finding]:
     """How many more may come."""
     clients = redis().info("clients")
     used, most = int(clients["connected_clients"]), int(clients.get("maxclients", 0))
@@ -109,7 +109,7 @@ def clients_ofredis() -> Iterator[Finding]:
 
 
 @check(Part.BROKER, PAGE)
-def clock_ofredis() -> Iterator[Finding]:
+def clock_of_redis() -> Iterator[Finding]:
     """By it kombu gives messages back that a dead worker held."""
     yield from clock_finding("the broker", lambda: datetime.fromtimestamp(redis().time()[0], UTC))
 

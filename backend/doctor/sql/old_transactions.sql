@@ -4,7 +4,7 @@ SELECT
     date_trunc('second', clock_timestamp() - xact_start)::text AS age,
     format('Find out what it does; SELECT pg_terminate_backend(%%s) ends it', pid) AS do
 FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend'
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
     AND xact_start < clock_timestamp() - %(longest)s
 UNION ALL
 SELECT

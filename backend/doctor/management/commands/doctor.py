@@ -60,7 +60,7 @@ def _text(found: Examination) -> str:
                         f"    {finding.do} ({each.page}).",
                     ]
     missed = Counter(each.part for each in found.made if each.findings is None)
-    lines += [f"? {part}: {count} checks could not be made." for part, count in missed.items()]
+    lines += [f"? {part}: {count} of its checks could not be made." for part, count in missed.items()]
     levels = Counter(finding.level for finding in told)
     said = ", ".join(f"{levels[level]} {level}" for level in Level if levels[level])
     well = sum(1 for each in found.made if each.findings == [])
