@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from django.db import connection
-
 from doctor.examination import Finding, Level, Part, check
 from doctor.sql import queries
 
@@ -12,18 +10,20 @@ ROLES = {
     "license_web": "for the pages",
     "license_worker": "for worker, beat and relay, and for commands",
     "license_auditor": "for those who only read",
-    "license_owner": "for migrate alone",
 }
 DO = "Run deploy/roles.sql, and log in as license_web or license_worker"
-BEYOND = {
+BOTH = None
+"""What a role is that does the work of pages and of workers."""
+BEYOND: dict[str | None, tuple[str, ...]] = {
     "license_web": ("writes balances", "writes the outbox", "writes the trail", "empties tables", "makes tables"),
     "license_worker": ("writes the trail", "reads passwords", "reads sessions", "empties tables", "makes tables"),
     "license_auditor": (
         "writes facts", "writes balances", "writes the outbox", "writes the trail", "reads passwords", "reads sessions",
         "empties tables", "makes tables",
     ),
+    BOTH: ("writes the trail", "empties tables", "makes tables"),
 }  # fmt: skip
-"""What each of deploy/roles.sql need not; of a role with another name, see `_looks_like`."""
+"""What each of deploy/roles.sql need not do; a role with another name is taken for the one that it looks like."""
 
 
 @check(Part.DATABASE, PAGE)
@@ -46,35 +46,21 @@ def role() -> Iterator[Finding]:
         )
         return
     kind = name if name in BEYOND else _looks_like(may)
-    if kind is None:
+    if kind is BOTH:
         yield Finding(
             f"Role {name} both reads sessions and writes balances: pages and workers are not kept apart",
             "Run deploy/roles.sql, and give the pages license_web and the others license_worker",
             Level.NOTE,
         )
-    if too_much := [what for what in BEYOND.get(kind or "license_worker", ()) if what in may]:
-        if kind is None:
-            too_much = [what for what in too_much if not what.startswith("reads")]
-        if too_much:
-            yield Finding(
-                f"Role {name}{_is(kind)} {', '.join(too_much)}, and need not",
-                "Run deploy/roles.sql, which takes from each role what it need not",
-            )
+    if too_much := [what for what in BEYOND[kind] if what in may]:
+        yield Finding(
+            f"Role {name}, which is {ROLES[kind] if kind else 'for both'}, {', '.join(too_much)}, and need not",
+            "Run deploy/roles.sql, which takes from each role what it need not",
+        )
 
 
 def _looks_like(may: set[str]) -> str | None:
-    """None: like web and worker in one."""
+    """Which of the roles, or BOTH."""
     if "writes balances" in may:
-        return None if "reads sessions" in may else "license_worker"
+        return BOTH if "reads sessions" in may else "license_worker"
     return "license_web" if "writes facts" in may else "license_auditor"
-
-
-def _is(kind: str | None) -> str:
-    return f", which is {ROLES[kind]}," if kind else ""
-
-
-def describe() -> str:
-    """The role, for the head of the report; empty: nobody knows."""
-    connection.ensure_connection()
-    [found] = queries.dicts("role")
-    return f"{found['name']}{', ' + ROLES[found['name']] if found['name'] in ROLES else ''}"

@@ -4,7 +4,7 @@ SELECT 'the server' AS whose, 'max_connections' AS setting,
         SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END) FROM pg_settings
         WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
     ) AS most,
-    count(*) FILTER (WHERE backend_type = 'client backend' OR backend_type IS NULL) AS used
+    count(datid) AS used -- of others' sessions we are told no more
 FROM pg_stat_activity
 UNION ALL
 SELECT 'the database', 'its limit (ALTER DATABASE … CONNECTION LIMIT …)', datconnlimit,
