@@ -37,6 +37,9 @@ class ReconciliationRun(models.Model):
     licenses_expired = models.PositiveIntegerField(default=0, db_default=0)
     licenses_repaired = models.PositiveIntegerField(default=0, db_default=0)
     licenses_quarantined = models.PositiveIntegerField(default=0, db_default=0)
+    drift_counts = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), help_text="How many drifted fields of each cause."
+    )
     trigger_faults = models.JSONField(default=list, help_text="What was wrong with triggers when it began.")
     finding_counts = models.JSONField(
         default=dict, db_default=Value({}, models.JSONField()), help_text="How many findings of each kind."

@@ -7,6 +7,7 @@ SET finished_at = statement_timestamp(),
     licenses_drifted = found.drifted,
     licenses_expired = found.expired,
     licenses_repaired = found.drifted - found.unrepaired,
+    drift_counts = found.by_cause,
     licenses_quarantined = (SELECT count(*) FROM ledger_quarantine)
 FROM (
     SELECT
@@ -21,7 +22,16 @@ FROM (
     SELECT
         count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry') AS drifted,
         count(DISTINCT license_id) FILTER (WHERE cause IN ('expiry', 'missed expiry')) AS expired,
-        count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry' AND NOT repaired) AS unrepaired
+        count(DISTINCT license_id) FILTER (WHERE cause <> 'expiry' AND NOT repaired) AS unrepaired,
+        (
+            SELECT coalesce(jsonb_object_agg(cause, fields), '{}')
+            FROM (
+                SELECT cause, count(*) AS fields
+                FROM reconcile_drift
+                WHERE run_id = %(run_id)s AND cause <> 'expiry'
+                GROUP BY cause
+            ) AS counted
+        ) AS by_cause
     FROM reconcile_drift
     WHERE run_id = %(run_id)s
 ) AS found
