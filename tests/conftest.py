@@ -24,7 +24,8 @@ TABLES = """
     ledger_balancehistory, ledger_quarantine, api_token, ledger_overdraw, ledger_customsbalance, ledger_settlement,
     ledger_upload, ledger_uploadfile, ledger_uploadedlicense, ledger_trailstatement, ledger_trailentry,
     reconcile_reconciliationrun,
-    reconcile_reconciliationchunk, reconcile_drift, reconcile_finding, desk_runrequest, api_webhook
+    reconcile_reconciliationchunk, reconcile_drift, reconcile_finding, desk_runrequest, api_webhook,
+    ledger_failure, ledger_tally
 """
 EMPTY_TABLES = f"""
     DO $$ DECLARE

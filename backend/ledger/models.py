@@ -500,6 +500,40 @@ class Quarantine(models.Model):
         return f"license {self.license_id}: {self.error}"
 
 
+class Failure(models.Model):
+    """A recompute of one license that failed by itself, until it is counted (ledger/tally.py)."""
+
+    license_id = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"license {self.license_id}"
+
+
+class Tally(models.Model):
+    """What the engine has done since it is counted: one row, which ledger/tally.py keeps. What its position and the
+    table of failures say is not in it yet comes on top."""
+
+    position = models.BigIntegerField(help_text="Of the feed: history up to this is in it.")
+    for_changes = models.BigIntegerField(help_text="Recomputes that changed a balance, because of a change.")
+    for_retries = models.BigIntegerField(help_text="The same, of what had been in quarantine.")
+    for_night = models.BigIntegerField(help_text="The same, with nothing pending: by a night, or by hand.")
+    failures = models.BigIntegerField(help_text="Recomputes of one license that failed by themselves.")
+    latency_counts = ArrayField(
+        models.BigIntegerField(), help_text="Of those for changes, how many by ledger.tally.BOUNDS, and more."
+    )
+    latency_seconds = models.DecimalField(max_digits=30, decimal_places=6, help_text="Of all of them together.")
+    counted_at = models.DateTimeField(help_text="By the clock.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"up to {self.position}"
+
+
 class UploadState(models.TextChoices):
     """How an upload stands. `PREVIEW` and `LOAD` are a worker's, `PREVIEWED` is somebody's to decide."""
 

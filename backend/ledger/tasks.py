@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from ledger import engine, uploads
+from ledger import engine, tally, uploads
 from ledger.keys import Keys
 
 
@@ -16,6 +16,12 @@ def recompute(keys: dict[str, list[int]] | None = None) -> None:
 def sweep() -> None:
     """Find what no hint announced, and try licenses again whose quarantine is over."""
     engine.sweep()
+
+
+@shared_task(name="ledger.tasks.add_up", ignore_result=True)
+def add_up() -> None:
+    """Count what the engine has done; by that monitoring sees, too, that beat and a worker are up."""
+    tally.add_up()
 
 
 @shared_task(name="ledger.tasks.work_off_upload", ignore_result=True)

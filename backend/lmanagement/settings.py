@@ -292,6 +292,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: what is due is dec
 SWEEP_SECONDS = _seconds("SWEEP_SECONDS", default=5.0)
 OWED_NIGHT_SECONDS = _seconds("OWED_NIGHT_SECONDS", default=300.0)
 LEFT_UPLOAD_SECONDS = 30.0
+TALLY_SECONDS = 30.0
 WEBHOOK_SECONDS = _seconds("WEBHOOK_SECONDS", default=5.0)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
@@ -317,6 +318,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "ledger.tasks.check_uploads",
         "schedule": LEFT_UPLOAD_SECONDS,
         "options": {"expires": LEFT_UPLOAD_SECONDS},
+    },
+    # what monitoring reads, and by which it sees that beat is up
+    "tally": {
+        "task": "ledger.tasks.add_up",
+        "schedule": TALLY_SECONDS,
+        "options": {"expires": TALLY_SECONDS},
     },
     "webhooks": {
         "task": "api.tasks.send_webhooks",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ledger import feed, history, uploads
+from ledger import history, tally, uploads
 from reconcile.models import Drift, Finding
 from reconcile.sql import queries
 
@@ -13,11 +13,10 @@ from reconcile.sql import queries
 def delete_what_is_old() -> None:
     """Delete history, drift and uploads older than HISTORY_DAYS, findings and chunks of runs older than REPORT_DAYS,
     and the files of uploads after some days. Runs with their counts stay, and so does what every balance was
-    HISTORY_DAYS ago. What nobody follows is given its position meanwhile, so that whoever begins to waits for a day's
-    at most. Must not be called inside a transaction."""
+    HISTORY_DAYS ago. What nobody follows is counted and given its position before, so that whoever begins to waits
+    for a day's at most. Must not be called inside a transaction."""
     now = timezone.now()
-    while feed.publish() == feed.AT_ONCE:
-        pass
+    tally.add_up()
     history.prune(now - timedelta(days=settings.HISTORY_DAYS))
     Drift.objects.filter(run__finished_at__lt=now - timedelta(days=settings.HISTORY_DAYS)).delete()
     before = now - timedelta(days=settings.REPORT_DAYS)
