@@ -92,6 +92,7 @@ INSTALLED_APPS = [
     "reconcile",
     "desk",
     "api",
+    "monitor",
     "doctor",
     "ninja",
     "django.contrib.admin.apps.SimpleAdminConfig",  # behind ours, whose templates it is to find first
@@ -246,6 +247,11 @@ vars().update(env.email_url_config(EMAIL_URL or "dummymail://"))
 EMAIL_TIMEOUT = 10
 HISTORY_DAYS = _days("HISTORY_DAYS", default=1100)
 REPORT_DAYS = _days("REPORT_DAYS", default=90)
+
+# --- monitoring -------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="").strip()
+if METRICS_TOKEN and not re.fullmatch(r"[\x21-\x7e]{20,}", METRICS_TOKEN):
+    raise ImproperlyConfigured("METRICS_TOKEN must be 20 or more characters of ASCII without spaces, best random ones")
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.

@@ -1,4 +1,4 @@
-"""Where the pages and the API are."""
+"""Where the pages, the API and what monitoring asks are."""
 
 from django.urls import include, path
 
@@ -6,5 +6,6 @@ from api import urls as api
 
 urlpatterns = [
     path("api/v1/", (api.patterns, api.app_name, api.namespace)),
+    path("", include("monitor.urls")),
     path("", include("desk.urls")),
 ]

@@ -109,7 +109,7 @@ def license() -> License:
 def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
-            if pattern.namespace not in ("entry", "api-1"):  # which have tables of their own
+            if pattern.namespace not in ("entry", "api-1", "monitor"):  # which have tables of their own
                 yield from names(pattern.url_patterns)
         else:
             yield str(pattern.name)
