@@ -16,7 +16,7 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test long faults bench lint plans history pages screenshots lock clean
+.PHONY: help setup demo run test long faults bench lint plans history pages metrics screenshots lock clean
 
 help:
 	@printf '%s\n' \
@@ -30,7 +30,8 @@ help:
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
 	    'make history  what a row of history costs the engine' \
 	    'make pages    what each page takes with LICENSES=100000 licenses' \
-	    'make screenshots  docs/screenshots/ anew, by a real browser' \
+	    'make metrics  what a scrape takes with LICENSES=100000 licenses, and what counting costs the engine' \
+    'make screenshots  docs/screenshots/ anew, by a real browser' \
 	    'make lock     requirements*.txt from requirements*.in; ARGS=--upgrade takes newer versions' \
 	    'make setup    .venv/, which the others make when it is missing; PYTHON=python3.12 chooses the Python' \
 	    'make clean    deletes .venv/, .local/ with its databases, and caches'
@@ -90,6 +91,10 @@ history: $(INSTALLED)
 # What each page takes: LICENSES=100000 says among how many.
 pages: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) bench/pages.py
+
+# What a scrape takes, and what counting costs the engine: LICENSES=100000 says among how many.
+metrics: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) bench/metrics.py
 
 screenshots: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) deploy/local/screenshots.py

@@ -3,13 +3,15 @@
 from functools import cache
 
 from django.db import Error, connection
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
 
 from monitor import broker
 
 CONNECT_SECONDS = 2
+NOT_LIBPQ = ("cursor_factory", "context", "prepare_threshold")
+"""What Django says to psycopg."""
 OK, NOT_OK = "ok", "failed"
 
 
@@ -33,26 +35,27 @@ def is_broker_there() -> bool:
 
 
 def is_database_there() -> bool:
-    """Whether it takes a new connection and answers."""
-    return _database_and_schema()[0]
+    """Whether it would take a connection: asked without one, since one that is kept may be of a server that is gone
+    without a word."""
+    known = connection.get_connection_params() | {"connect_timeout": CONNECT_SECONDS}
+    asked = make_conninfo("", **{name: value for name, value in known.items() if name not in NOT_LIBPQ})
+    return PGconn.ping(asked.encode()) == Ping.OK
 
 
 def _database_and_schema() -> tuple[bool, bool]:
-    """A connection of its own: one that is kept may be of a server that is gone without a word, and a new one is what
-    the next person needs."""
-    own = _own_connection()
-    try:
-        return True, _wanted() <= MigrationRecorder(own).applied_migrations().keys()
-    except Error:
-        return False, False
-    finally:
-        own.close()
-
-
-def _own_connection() -> BaseDatabaseWrapper:
+    """Asked by a connection of its own, which is what the next person needs."""
     own = connection.copy()
     own.settings_dict["OPTIONS"] = own.settings_dict["OPTIONS"] | {"connect_timeout": CONNECT_SECONDS}
-    return own
+    is_there = False
+    try:
+        with own.cursor() as cursor:
+            is_there = True
+            cursor.execute("SELECT app, name FROM django_migrations")
+            return True, _wanted() <= set(cursor.fetchall())
+    except Error:
+        return is_there, False
+    finally:
+        own.close()
 
 
 @cache

@@ -45,7 +45,7 @@ REGISTRY.register(Everything())
 
 
 def _of_database() -> list[Metric] | None:
-    if not health.is_database_there():  # a connection that is kept might hang for long
+    if not health.is_database_there():  # the connection that is kept would hang for long
         return None
     try:
         with transaction.atomic(durable=True):
@@ -98,7 +98,7 @@ def _counts() -> Iterator[Metric]:
     yield CounterMetricFamily(
         f"{PREFIX}recompute_failures", "Recomputes of a license that failed by themselves.", value=done.failures
     )
-    bounds = [f"{bound}" for bound in tally.BOUNDS] + ["+Inf"]
+    bounds = [f"{float(bound)}" for bound in tally.BOUNDS] + ["+Inf"]  # "1.0": as Prometheus 3 makes of them
     yield HistogramMetricFamily(
         f"{PREFIX}balance_latency_seconds",
         "From the oldest write that asked for it to the balance.",

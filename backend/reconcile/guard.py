@@ -6,6 +6,7 @@ that somebody has replaced keeps the hash in its comment.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import pgtrigger.registry
@@ -57,11 +58,7 @@ class TriggerFault:
 
 def trigger_faults() -> list[TriggerFault]:
     """What is wrong with the declared triggers, in the order of their tables. Empty: all is as declared."""
-    declared = [
-        trigger.sql_for(model)
-        for model, trigger in pgtrigger.registry.registered()
-        if isinstance(trigger, OwnerTrigger)
-    ]
+    declared = _declared()
     live = {
         (row["table"], row["name"]): row
         for row in queries.dicts("live_triggers", tables=[sql.table for sql in declared])
@@ -72,6 +69,16 @@ def trigger_faults() -> list[TriggerFault]:
         if (state := _state(sql, live.get((sql.table, sql.pgid))))
     ]
     return sorted(faults, key=lambda fault: (fault.table, fault.trigger))
+
+
+@cache
+def _declared() -> list[OwnerTriggerSql]:
+    """By the code, which stays what it is while it runs; to make them takes longer than to ask for those there are."""
+    return [
+        trigger.sql_for(model)
+        for model, trigger in pgtrigger.registry.registered()
+        if isinstance(trigger, OwnerTrigger)
+    ]
 
 
 def _state(declared: OwnerTriggerSql, live: dict[str, Any] | None) -> State | None:

@@ -119,10 +119,10 @@ def test_latency_falls_into_its_bucket(scrape: Scrape) -> None:
     said = scrape()
     buckets = {
         bound: said[f'lbe_balance_latency_seconds_bucket{{le="{bound}"}}']
-        for bound in ("0.01", "0.025", "0.5", "1", "60")
+        for bound in ("0.01", "0.025", "0.5", "1.0", "60.0")
     }
-    assert buckets == {"0.01": 2, "0.025": 3, "0.5": 3, "1": 4, "60": 4}
-    assert said['lbe_balance_latency_seconds_bucket{le="300"}'] == 5
+    assert buckets == {"0.01": 2, "0.025": 3, "0.5": 3, "1.0": 4, "60.0": 4}
+    assert said['lbe_balance_latency_seconds_bucket{le="300.0"}'] == 5
     assert said['lbe_balance_latency_seconds_bucket{le="+Inf"}'] == said["lbe_balance_latency_seconds_count"] == 6
     assert said["lbe_balance_latency_seconds_sum"] == pytest.approx(602.020001)
 
