@@ -24,6 +24,7 @@ from redis import Redis
 
 from django_setup import BACKEND, CHECKOUT
 from ledger import hints
+from ledger.engine import drain
 from license.models import ExportItem, License
 from license.tasks import sync_all_licenses
 from lmanagement.celery import app
@@ -31,10 +32,10 @@ from processes import running
 from servers import Servers
 from tests.acceptance.conftest import PATIENCE_SECONDS, balance_of, manage, nothing_is_pending, until
 from tests.conftest import assert_balances_follow_facts, one, sql
+from tests.deploy.units import environment_of, option, placed
 
 BIN = Path(sysconfig.get_path("scripts"))
 PAGE = (CHECKOUT / "docs/celery.md").read_text(encoding="utf-8")
-UNITS = CHECKOUT / "deploy/systemd"
 
 WORKER = "celery -A lmanagement worker --loglevel=info"
 BEAT = "celery -A lmanagement beat --loglevel=info"
@@ -72,6 +73,20 @@ def up(line: str, log: Path, *, says: str = "ready.", **options: Any) -> Iterato
         assert process.poll() is None, log.read_text()
         yield process
     assert process.returncode == 0, log.read_text()
+
+
+@contextmanager
+def up_as_unit(
+    unit: str, folder: Path, *, says: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The command of a unit while it is up, and its pid file; its log file has said what it is to say."""
+    command = placed(unit, folder)
+    log, pid_file = Path(option(command, "logfile")), Path(option(command, "pidfile"))
+    surroundings = {**environment_of(unit), **environment}
+    with up(shlex.join(command), folder / Path(unit).stem, says="", environment=surroundings) as process:
+        until(lambda: log.exists() and says in log.read_text(), f"the log file of {unit} says {says}")
+        assert int(pid_file.read_text()) == process.pid
+        yield process, pid_file
 
 
 def inspect(*what: str) -> list[str]:
@@ -145,20 +160,18 @@ def test_a_task_is_seen_at_work_and_its_result_comes_back(license: License, tmp_
 
 
 def test_what_is_in_flight_ends_and_what_waits_is_left_to_the_next(license: License, tmp_path: Path) -> None:
-    """The worker of the systemd unit is told to stop in mid-task; then worker and beat, each a process of its own."""
-    log, pid_file, line = placed("celery-worker.service", tmp_path)
+    """The night worker of the systemd unit is told to stop in mid-task; then worker and beat, each a process of its
+    own."""
+    drain()
     with (
-        up(line, tmp_path / "output", says="", environment=unit_environment()) as process,
+        up_as_unit("celery-night.service", tmp_path, says="ready.") as (process, pid_file),
         psycopg.connect(os.environ["DATABASE_URL"]) as holder,
     ):
-        until(lambda: log.exists() and "ready." in log.read_text(), "the log file says that it is ready")
-        assert int(pid_file.read_text()) == process.pid
-        until(lambda: balance_of(license) == 1000 and nothing_is_pending(), "the balance of a new license")
         holder.execute("LOCK TABLE reconcile_reconciliationrun")
         first, second, third = [sync_all_licenses.delay() for _ in range(3)]
         until(lambda: waiting_for_a_lock("reconcile_reconciliationrun") == 2, "both of its processes are at work")
         process.send_signal(signal.SIGTERM)
-        until(lambda: "Warm shutdown" in (tmp_path / "output").read_text(), "it has been told")
+        until(lambda: "Warm shutdown" in (tmp_path / "celery-night").read_text(), "it has been told")
         assert process.poll() is None
         holder.rollback()
         process.wait(PATIENCE_SECONDS)
@@ -178,11 +191,11 @@ def test_what_is_in_flight_ends_and_what_waits_is_left_to_the_next(license: Lice
 
 
 def test_the_unit_of_beat_keeps_its_log_and_pid_file(tmp_path: Path) -> None:
-    log, pid_file, line = placed("celery-beat.service", tmp_path)
-    often = {**unit_environment(), "SWEEP_SECONDS": "0.5"}
-    with up(line, tmp_path / "output", says="", environment=often) as process:
-        until(lambda: log.exists() and "Sending due task sweep" in log.read_text(), "it sends what is due")
-        assert int(pid_file.read_text()) == process.pid
+    with up_as_unit("celery-beat.service", tmp_path, says="Sending due task sweep", SWEEP_SECONDS="0.5") as (
+        _,
+        pid_file,
+    ):
+        pass
     assert not pid_file.exists()
 
 
@@ -210,37 +223,6 @@ def test_beat_ends_whatever_it_is_at_when_it_is_told(tmp_path: Path) -> None:
         until(lambda: process.poll() is not None, "it has ended")
     assert process.returncode == 0
     assert "Exception ignored in" in (tmp_path / "log").read_text()
-
-
-def placed(unit: str, folder: Path) -> tuple[Path, Path, str]:
-    """Log file, pid file and command of a unit, with paths of ours; the folders are those that systemd would make."""
-    text = (UNITS / unit).read_text()
-    says = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
-    assert says["Type"] == "simple"
-    assert says["WorkingDirectory"] == "/path/to/license-manager/backend"
-    (folder / "log" / says["LogsDirectory"]).mkdir(parents=True)
-    (folder / "run" / says["RuntimeDirectory"]).mkdir(parents=True)
-    line = says["ExecStart"].removeprefix("/path/to/venv/bin/")
-    assert line.startswith((f"{WORKER} ", f"{BEAT} "))
-    line = line.replace("/var/log/", f"{folder}/log/").replace("/var/run/", f"{folder}/run/")
-    options = dict(word.split("=") for word in line.split() if "=" in word)
-    return Path(options["--logfile"]), Path(options["--pidfile"]), line
-
-
-def unit_environment() -> dict[str, str]:
-    """That of the units, which have no other PATH than the virtual environment."""
-    return {**os.environ, "PATH": str(BIN)}
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
-def test_systemd_understands_the_units(tmp_path: Path) -> None:
-    for unit in sorted(UNITS.glob("*.service")):
-        text = unit.read_text().replace("/path/to/venv/bin", str(BIN))
-        (tmp_path / unit.name).write_text(text.replace("/path/to/license-manager/backend", str(BACKEND)))
-        verify = ["systemd-analyze", "verify", "--man=no", tmp_path / unit.name]
-        done = subprocess.run(verify, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert unit.name not in done.stderr  # a key that it does not know is a line, and no failure
 
 
 FROM_A_SHELL = """
