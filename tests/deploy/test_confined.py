@@ -45,13 +45,8 @@ def up(unit: str, folder: Path, command: list[str] | None = None, **environment:
     folder.mkdir(exist_ok=True)
     output = folder.parent / f"{unit}.log"
     line = [sys.executable, str(CONFINED), str(UNITS / unit), str(folder), "--", *(command or placed(unit, folder))]
-    surroundings = {
-        **os.environ,
-        **environment_of(unit),
-        **environment,
-        "PATH": os.environ["PATH"],
-        "HOME": "/nonexistent",
-    }
+    # confined.py itself asks a program of the system
+    surroundings = {**environment_of(unit), **environment, "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     with running(line, output, environment=surroundings) as process:
         yield output
         assert process.poll() is None, output.read_text()
