@@ -7,8 +7,10 @@ from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error, ProgrammingError, connection
 from django.db.migrations.loader import MigrationLoader
+
+from license.sql import queries
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ class Schema:
 def look() -> Schema:
     """How they stand. DatabaseError: it cannot be told."""
     loader = MigrationLoader(connection)
+    if not loader.applied_migrations and queries.column("may_see_tables") != [True]:
+        raise ProgrammingError("permission denied for schema public")
     ours = {config.label for config in apps.get_app_configs() if Path(config.path).parent == settings.BACKEND}
     return Schema(
         missing=_sorted(loader.graph.nodes.keys() - loader.applied_migrations.keys()),
