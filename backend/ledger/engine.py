@@ -20,6 +20,7 @@ from django.db import DatabaseError, transaction
 
 from ledger.keys import NAMES, Keys
 from ledger.sql import queries
+from license.models import License
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,8 @@ def _write(locked: list[int], asked: _Asked, done: Outcome, *, with_items: bool 
             return _write(locked[:half], asked, done, with_items=with_items) | _write(
                 locked[half:], asked, done, with_items=with_items
             )
-        logger.error("license %s is quarantined: %s", locked[0], str(error).splitlines()[0])  # noqa: TRY400
+        about = {"license": _numbers(locked)}
+        logger.error("license %s is quarantined: %s", locked[0], str(error).splitlines()[0], extra=about)  # noqa: TRY400
         logger.debug("what its recompute failed with", exc_info=True)
         queries.execute("quarantine_license", license_id=locked[0], error=str(error))
         done.quarantined.update(locked)
@@ -221,6 +223,15 @@ def _write(locked: list[int], asked: _Asked, done: Outcome, *, with_items: bool 
         done.recomputed += len(locked)
         done.written += len(written)
     return set(locked)
+
+
+def _numbers(license_ids: list[int]) -> list[str]:
+    """For the log. None of them where they cannot be read, which may be what is wrong."""
+    try:
+        with transaction.atomic():
+            return list(License.objects.filter(pk__in=license_ids).values_list("license_number", flat=True))
+    except DatabaseError:
+        return []
 
 
 def _without_held(license_ids: list[int]) -> list[int]:

@@ -138,6 +138,7 @@ DATABASES["default"]["OPTIONS"] = (
 ROOT_URLCONF = "lmanagement.urls"
 WSGI_APPLICATION = "lmanagement.wsgi.application"
 MIDDLEWARE = [
+    "monitor.log.Requests",  # first: all that is logged of a request has its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -252,6 +253,24 @@ REPORT_DAYS = _days("REPORT_DAYS", default=90)
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="").strip()
 if METRICS_TOKEN and not re.fullmatch(r"[\x21-\x7e]{20,}", METRICS_TOKEN):
     raise ImproperlyConfigured("METRICS_TOKEN must be 20 or more characters of ASCII without spaces, best random ones")
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="").strip() or "text"
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured("LOG_FORMAT must be text or json")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "monitor.log.JsonLines"}},
+    "filters": {"production": {"()": "django.utils.log.RequireDebugFalse"}},
+    "handlers": {"faults": {"class": "logging.StreamHandler", "level": "ERROR", "filters": ["production"]}},
+    "loggers": {"django.request": {"handlers": ["faults"]}},  # by itself Django would mail them, or say nothing
+}
+if LOG_FORMAT == "json":
+    LOGGING |= {
+        "handlers": {"json": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["json"], "level": "INFO"},
+        "loggers": {"django": {"handlers": []}, "django.server": {"handlers": [], "propagate": True}},
+    }
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.

@@ -53,8 +53,9 @@ def _mail(run: ReconciliationRun) -> None:
     try:
         send_report(run, settings.REPORT_RECIPIENTS)
     except CANNOT_BE_MAILED as error:
-        logger.warning("the report of %s could not be mailed: %s: %s", run, type(error).__name__, error)
-        told = {"mail_begun_at": None, "mail_error": f"{type(error).__name__}: {error}"}
+        why = f"{type(error).__name__}: {error}"
+        logger.warning("the report of %s could not be mailed: %s", run, why, extra={"run": run.pk})
+        told = {"mail_begun_at": None, "mail_error": why}
     else:
         told = {"mailed_at": timezone.now(), "mail_error": ""}
     ReconciliationRun.objects.filter(pk=run.pk).update(**told)

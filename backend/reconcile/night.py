@@ -108,7 +108,7 @@ def take_chunk(run: ReconciliationRun) -> int | None:
     try:
         return _reconcile(run, chunk)
     except Error as error:  # of the database, whatever it is: written down, and tried again
-        logger.exception("licenses %s to %s could not be reconciled", chunk.first, chunk.last)
+        logger.exception("licenses %s to %s could not be reconciled", chunk.first, chunk.last, extra={"run": run.pk})
         # unless another one has it by now
         ReconciliationChunk.objects.filter(pk=chunk.pk, finished_at=None, attempts=chunk.attempts).update(
             error=str(error), leased_until=None
@@ -127,7 +127,7 @@ def _finish(run: ReconciliationRun) -> None:
             with transaction.atomic():
                 find(run)
         except Error as error:  # a run without findings is over all the same: the next night must not wait for it
-            logger.exception("the findings of %s could not be written down", run)
+            logger.exception("the findings of %s could not be written down", run, extra={"run": run.pk})
             run.findings_error = str(error)
             run.save(update_fields=["findings_error"])
     mail_what_is_due()
@@ -150,7 +150,9 @@ def _reconcile(run: ReconciliationRun, chunk: Chunk) -> int:
     outcome = recompute(before.license_ids, with_items=not run.is_without_items)
     still = find_drift(before.license_ids, faults) if before.license_ids else before
     if outcome.busy:
-        logger.warning("%s licenses were busy; their drift is left to the next run", len(outcome.busy))
+        logger.warning(
+            "%s licenses were busy; their drift is left to the next run", len(outcome.busy), extra={"run": run.pk}
+        )
     with transaction.atomic(durable=True):
         # one that was too slow has lost its lease: another one's record of the chunk stands alone
         is_ours = ReconciliationChunk.objects.filter(
