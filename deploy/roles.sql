@@ -89,6 +89,7 @@ BEGIN
              '', 'r', 'rawd', 'r'),
             -- triggers write, as the owner: the outbox is worked off, the trail is kept
             ('ledger_licensechange', '', 'r', 'rawd', 'r'),
+            ('ledger_tally ledger_failure', '', 'r', 'rawd', 'r'),
             ('ledger_trailstatement ledger_trailentry', '', 'r', 'r', 'r'),
             -- who follows, and what was asked for by a page
             ('api_webhook', 'secret', 'rawd', 'rw', 's'),

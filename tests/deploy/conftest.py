@@ -14,6 +14,6 @@ def program(name: str, package: str) -> str:
     if found := shutil.which(name, path=PATH):
         return found
     message = f"{name} is not installed here (Debian, Ubuntu: apt-get install {package})"
-    if os.environ.get("CI"):
+    if os.environ.get("TOOLS_ARE_THERE"):
         pytest.fail(message)
     pytest.skip(message)
