@@ -65,6 +65,11 @@ def main() -> None:
     print(f"of which triggers: {median_ms(trigger_faults):.2f} ms")
     print(f"is it ready: {median_ms(lambda: client.get('/health/ready')):.1f} ms")
     explain()
+    world.run("INSERT INTO ledger_licensechange (license_id, source, operation) SELECT n, '', '' "
+              "FROM generate_series(1, 100000) AS n", {})  # fmt: skip
+    print(f"state with 100000 pending changes: {median_ms(lambda: queries.dicts('state')):.1f} ms")
+    world.run("DELETE FROM ledger_licensechange", {})
+    world.run("VACUUM ledger_licensechange", {})
     alone, beside = [], []
     for number in range(DRAINS):
         order = ((alone, False), (beside, True))[:: 1 if number % 2 else -1]
