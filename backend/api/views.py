@@ -123,11 +123,11 @@ def changes(
     feed.publish()
     if after is None:
         return {"items": [], "next": feed.newest(), "more": False}
-    if not feed.was_drawn(after):
+    if not feed.is_known(after):
         return problems.problem(
             409,
-            f"There was no change {after} yet: these data are older than it, or others. Begin anew: ask without "
-            "`after`, and list all licenses.",
+            f"There is no change {after} here: it is of other data than these, or kept no more. Begin anew: ask "
+            "without `after`, and list all licenses.",
         )
     return page(after, limit)
 

@@ -31,14 +31,14 @@ def publish() -> int:
 
 def newest() -> int:
     """The last position that there is; 0: none. What is not seen yet gets a higher one."""
-    [(seen, _drawn)] = queries.rows("feed_newest")
+    [seen] = queries.column("feed_newest")
     return int(seen)
 
 
-def was_drawn(position: int) -> bool:
-    """False: it is of no change here, so of other data than these, such as those of which these are an older copy."""
-    [(_seen, drawn)] = queries.rows("feed_newest")
-    return position <= int(drawn)
+def is_known(position: int) -> bool:
+    """Whether whoever has read up to there can go on: 0, or of a change that is here. If not, what he has read is of
+    other data than these, such as those of which these are an older copy, or is kept no more."""
+    return position == 0 or queries.column("feed_knows", position=position) == [True]
 
 
 def changes(after: int, at_most: int, *, until: int = BIGINT_MAX) -> list[dict[str, Any]]:

