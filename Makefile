@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 MINUTES ?= 20
 SEED ?=
+ONLY ?=
+DISK ?=
 SIZE ?= small
 PARTS ?=
 
@@ -16,7 +18,7 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compi
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test long faults bench lint plans history pages metrics screenshots lock clean
+.PHONY: help setup demo run test long drills faults bench lint plans history pages metrics screenshots lock clean
 
 help:
 	@printf '%s\n' \
@@ -24,7 +26,8 @@ help:
 	    'make run      the whole stack with pages and samples, until Ctrl-C; its data stay in .local/run/' \
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
 	    'make long     the tests that take long: more midnights, watchdogs that wait; CI runs them, too' \
-    'make faults   MINUTES=20 of faults, chosen by SEED=number, while writers write; test has a short one' \
+	    'make drills   backup and restore, Redis replaced, full disks: what docs/drills.md says, done' \
+    'make faults   MINUTES=20 of faults, chosen by SEED=number or ONLY=one, while writers write; test has a short one' \
 	    'make bench    SIZE=small (minutes) or full (hours), PARTS="night writes": docs/benchmarks.md and its plots' \
 	    'make lint     the linters and the type checker' \
 	    'make plans    how PostgreSQL runs the rules, for 1, 500 and LICENSES=100000 licenses' \
@@ -61,9 +64,14 @@ test: $(INSTALLED)
 long: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) -m pytest -n 3 --dist load -m long $(ARGS)
 
+# What an operator tries before it is needed: docs/drills.md.
+drills: $(INSTALLED)
+	@exec $(PYTHON_OF_VENV) -m pytest -v -m long tests/deploy $(ARGS)
+
 # What happened, and how to replay it, is printed; logs stay in .local/faults/.
 faults: $(INSTALLED)
-	@exec $(PYTHON_OF_VENV) tests/faults/storm.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@exec $(PYTHON_OF_VENV) tests/faults/storm.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ONLY),--only '$(ONLY)') $(if $(DISK),--disk '$(DISK)')
 
 $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
 	@$(PYTHON_OF_VENV) $(PIP_INSTALL) --require-hashes -r requirements-bench.txt

@@ -83,6 +83,12 @@ class Daemon:
         self._away_until = time.monotonic() + seconds
         self.kill("all")
 
+    def restart_with(self, **variables: str) -> None:
+        """`systemctl restart`, when somebody has changed the file with its environment."""
+        self._environment |= variables
+        self._is_killed = True
+        self._process.terminate()
+
     def stop(self) -> None:
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):

@@ -104,6 +104,11 @@ class Faults:
             "a night": self._night,
             "relay killed": self._kill("relay"),
         }
+        self.drills: dict[str, Callable[[Fault], None]] = {
+            "Redis replaced": self._redis_replaced,
+            "disk full": self._disk_full,
+        }
+        """What is not part of every storm: it needs somebody's hand in the end."""
 
     def _worker_killed(self, fault: Fault) -> None:
         self._daemons[fault.choose("worker 1", "worker 2")].kill(fault.choose(*("main", "child", "all") * 2))
@@ -120,7 +125,7 @@ class Faults:
     # ── Redis ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _broker(self) -> redis.Redis:
-        return redis.Redis.from_url(self._servers.broker_url, socket_timeout=20)
+        return redis.Redis.from_url(self._servers.redis.url, socket_timeout=20)
 
     def _redis_flushed(self, _: Fault) -> None:
         with self._redis, self._broker() as broker:
@@ -149,7 +154,43 @@ class Faults:
             time.sleep(fault.lasts_seconds)
             broker.config_set("maxmemory", 0)
 
+    def _redis_replaced(self, fault: Fault) -> None:
+        """It is lost. An empty one is found at another address, and who follows is restarted with that; but for the
+        writers, whose hints go nowhere from now on."""
+        with self._redis:
+            self._servers.redis.stop()
+            time.sleep(3 + fault.lasts_seconds)
+            self._servers.redis.port = 0
+            self._servers.redis.start()
+            url = self._servers.redis.url
+            self._environment |= {"CELERY_BROKER_URL": url, "CELERY_RESULT_BACKEND": url}
+            for daemon in self._daemons.values():
+                daemon.restart_with(CELERY_BROKER_URL=url, CELERY_RESULT_BACKEND=url)
+
     # ── PostgreSQL ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _disk_full(self, fault: Fault) -> None:
+        """Of data and log of PostgreSQL alike. Then somebody makes room, and starts it where it has given up."""
+        with self._trouble("disk full"), self._also("away"):
+            ballast = self._servers.postgres.folder / "ballast"
+            until = time.monotonic() + 4 + fault.lasts_seconds
+            with ballast.open("wb", buffering=0) as file:
+                while time.monotonic() < until:  # whatever room is made meanwhile is taken, too
+                    with suppress(OSError):
+                        while file.write(bytes(2**16)):
+                            pass
+                    if time.monotonic() > until - 2:  # it finds no room for its log either, and panics
+                        with suppress(psycopg.Error), self._connect() as session:
+                            session.execute("SELECT pg_logical_emit_message(false, 'storm', ''), pg_switch_wal()")
+                    time.sleep(0.01)
+            ballast.unlink()
+            self._servers.postgres.start()
+
+    @contextmanager
+    def _also(self, kind: str) -> Iterator[None]:
+        began = time.time()
+        yield
+        self.windows.append((kind, began, time.time() + SETTLE_SECONDS))
 
     @contextmanager
     def _trouble(self, kind: str) -> Iterator[None]:

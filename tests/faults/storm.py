@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / folder) for folder in 
 import psycopg  # noqa: E402
 
 from django_setup import CHECKOUT, set_up_django  # noqa: E402
-from servers import Servers, temporary_servers  # noqa: E402
+from servers import Servers, servers, temporary_servers  # noqa: E402
 from tests.faults import postgres_log, world  # noqa: E402
 from tests.faults.daemon import Daemon  # noqa: E402
 from tests.faults.faults import Fault, Faults, plan  # noqa: E402
@@ -40,7 +40,7 @@ minutes. It is no measure of anything."""
 SHORT_SECONDS = 120
 """A storm shorter than this is not waited for by leases: they are declared over."""
 
-TROUBLE_OF_STATE = {"25006": "read-only", "53300": "full", "57P01": "away", "57P02": "away", "57P03": "away"}
+TROUBLE_OF_STATE = {"25006": "read-only", "53100": "disk full", "53300": "full", "57P01": "away", "57P02": "away", "57P03": "away"}
 AMONG_WRITERS = ("40P01", "40001")
 
 # Ends of tracebacks that are a fault's own; whatever else is found in a log is wrong.
@@ -78,8 +78,10 @@ CHAINED = re.compile(r"^ *(During handling of the above|The above exception was 
 class Storm:
     """Servers, processes and writers; and what came of it."""
 
-    def __init__(self, servers: Servers, folder: Path, seed: int, storm_seconds: float) -> None:
-        self.seed, self.storm_seconds = seed, storm_seconds
+    def __init__(
+        self, servers: Servers, folder: Path, seed: int, storm_seconds: float, only: str | None = None
+    ) -> None:
+        self.seed, self.storm_seconds, self.only = seed, storm_seconds, only
         self._servers, self._folder = servers, folder
         self._environment = {
             "DATABASE_URL": servers.database_url,
@@ -169,15 +171,17 @@ class Storm:
     def _strike(self, faults: Faults) -> None:
         """Let every fault of the plan strike at its time, and wait until all are over."""
 
+        kinds = faults.strike if self.only is None else {self.only: (faults.strike | faults.drills)[self.only]}
+
         def strike(fault: Fault) -> None:
             try:
-                faults.strike[fault.kind](fault)
+                kinds[fault.kind](fault)
             except Exception as error:  # noqa: BLE001 (the storm itself failed: that must be told)
                 faults.complaints.append(f"the storm could not do '{fault.kind}': {type(error).__name__}: {error}")
 
         began = time.monotonic()
         strikes = []
-        for fault in plan(self.seed, self.storm_seconds, list(faults.strike)):
+        for fault in plan(self.seed, self.storm_seconds, list(kinds)):
             self._look_after_all_until(began + fault.at_seconds)
             print(f"{time.monotonic() - began:7.1f} s  {fault.kind}", flush=True)
             strikes.append(threading.Thread(target=strike, args=(fault,)))
@@ -379,7 +383,8 @@ class Storm:
         for complaint in self._complaints:
             print(f"WRONG: {complaint}")
         print("all is right" if not self._complaints else f"{len(self._complaints)} things are wrong")
-        print(f"replay: make faults MINUTES={self.storm_seconds / 60:g} SEED={self.seed}", flush=True)
+        only = f" ONLY='{self.only}'" if self.only else ""
+        print(f"replay: make faults MINUTES={self.storm_seconds / 60:g} SEED={self.seed}{only}", flush=True)
 
 
 def moments(log: str, text: str) -> list[float]:
@@ -402,21 +407,25 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--folder", type=Path, default=CHECKOUT / ".local" / "faults", help="where logs stay")
+    parser.add_argument("--only", metavar="FAULT", help="this fault alone, again and again")
+    parser.add_argument("--disk", type=lambda name: Path(name).resolve(), help="where the servers keep their data; 'disk full' fills it")
     options = parser.parse_args()
+    if options.only == "disk full" and (options.disk is None or not options.disk.is_mount()):
+        parser.error("'disk full' needs --disk, a small disk of its own: nothing else is filled")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # sessions of ours that a fault ends
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)
     print(f"seed {options.seed}", flush=True)
-    with temporary_servers() as servers:
-        os.environ["DATABASE_URL"] = servers.database_url
-        os.environ["CELERY_BROKER_URL"] = os.environ["CELERY_RESULT_BACKEND"] = servers.broker_url
+    with temporary_servers() if options.disk is None else servers(options.disk, is_durable=False) as live:
+        os.environ["DATABASE_URL"] = live.database_url
+        os.environ["CELERY_BROKER_URL"] = os.environ["CELERY_RESULT_BACKEND"] = live.broker_url
         set_up_django()
         try:
-            with Storm(servers, options.folder, options.seed, options.minutes * 60) as storm:
+            with Storm(live, options.folder, options.seed, options.minutes * 60, options.only) as storm:
                 return 0 if storm.run() else 1
         finally:
-            shutil.copy(servers.postgres.log_path, options.folder)
+            shutil.copy(live.postgres.log_path, options.folder)
 
 
 if __name__ == "__main__":
