@@ -64,6 +64,8 @@ def _end_when_told(sender: Service, **_: Any) -> None:
 
             def stop(number: int, frame: FrameType | None, theirs: Any = theirs) -> None:
                 sender.stop()
+                if "scheduler" not in vars(sender):
+                    sys.exit(0)  # it has just begun, and has nothing to save: theirs would make one to save it
                 theirs(number, frame)
 
             signal.signal(number, stop)

@@ -534,7 +534,7 @@ SESSIONS = {
 @pytest.fixture
 def clerk(database: None) -> Iterator[None]:
     """A role that may write facts and nothing else."""
-    sql("CREATE ROLE clerk; GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk")
+    sql("CREATE ROLE clerk; GRANT USAGE ON SCHEMA public TO clerk; GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk")
     derived = "ledger_licensechange, ledger_licensebalance, ledger_importitembalance, ledger_quarantine"
     sql(f"REVOKE ALL ON {derived} FROM clerk")
     yield
