@@ -13,12 +13,13 @@ PARTS ?=
 PYTHON_OF_VENV := .venv/bin/python
 INSTALLED := .venv/installed
 BENCH_INSTALLED := .venv/bench-installed
+DOCS_INSTALLED := .venv/docs-installed
 PIP_INSTALL := -m pip install --quiet --no-cache-dir --disable-pip-version-check
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' .local/lock/bin/uv pip compile --no-cache --quiet --universal \
     --python-version 3.11 --no-emit-index-url --generate-hashes $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test long drills faults bench lint plans history pages metrics screenshots lock clean
+.PHONY: help setup demo run test long drills faults bench lint plans history pages metrics screenshots docs lock clean
 
 help:
 	@printf '%s\n' \
@@ -35,6 +36,7 @@ help:
 	    'make pages    what each page takes with LICENSES=100000 licenses' \
 	    'make metrics  what a scrape takes with LICENSES=100000 licenses, and what counting costs the engine' \
     'make screenshots  docs/screenshots/ anew, by a real browser' \
+	    'make docs     docs/ as a site in .local/site/; a broken link fails' \
 	    'make lock     requirements*.txt from requirements*.in; ARGS=--upgrade takes newer versions' \
 	    'make setup    .venv/, which the others make when it is missing; PYTHON=python3.12 chooses the Python' \
 	    'make clean    deletes .venv/, .local/ with its databases, and caches'
@@ -107,12 +109,21 @@ metrics: $(INSTALLED)
 screenshots: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) deploy/local/servers.py run --temporary -- $(PYTHON_OF_VENV) deploy/local/screenshots.py
 
+$(DOCS_INSTALLED): requirements-docs.txt $(INSTALLED)
+	@$(PYTHON_OF_VENV) $(PIP_INSTALL) --require-hashes -r requirements-docs.txt
+	@touch $@
+
+docs: $(DOCS_INSTALLED)
+	@NO_MKDOCS_2_WARNING=true $(PYTHON_OF_VENV) -m mkdocs build
+	@echo 'The site is in .local/site/. To look at it: $(PYTHON_OF_VENV) -m http.server --bind 127.0.0.1 --directory .local/site'
+
 lock:
 	@"$(PYTHON)" -m venv --clear .local/lock
 	@.local/lock/bin/python $(PIP_INSTALL) uv
 	$(UV_COMPILE) requirements.in -o requirements.txt
 	$(UV_COMPILE) requirements-dev.in -o requirements-dev.txt
 	$(UV_COMPILE) requirements-bench.in -o requirements-bench.txt
+	$(UV_COMPILE) requirements-docs.in -o requirements-docs.txt
 	@rm -rf .local/lock
 
 clean:
