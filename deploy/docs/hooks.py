@@ -3,7 +3,8 @@
 - `folder/*.md` in the navigation stands for each page of that folder, by name.
 - A link to a file outside docs/, or to a folder, which the site does not have, becomes its text. On a forge it stays a
   link, so the file must be there. So must what README.md links to, with its anchors.
-- What a forge shows as a list must be one here, too: a blank line before it, four spaces before a nested one.
+- What a forge shows as a list is one here, too, where no blank line is before it. One within a list must be indented by
+  four spaces, and have a blank line before it where it follows a paragraph.
 - No page loads anything from elsewhere.
 """
 
@@ -20,9 +21,10 @@ from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
-NO_LIST = re.compile(r"^(?![-*|#>\s]|\d+\. )\S.*\n[-*] .*", re.MULTILINE)
+BEFORE_LIST = re.compile(r"(\A|(?:^|\n)(?![-*] |[|#>\s]|\d\. )[^\n]+)\n([-*] )")
+LIST = re.compile(r"\s*(?:[-*]|\d\.) ")
 NOT_NESTED = re.compile(r"^ {1,3}(?:[-*]|\d+\.) .*", re.MULTILINE)
 ELSEWHERE = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 LOADED_BY_CSS = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", re.IGNORECASE)
@@ -47,9 +49,9 @@ def _every_page_of(entry: object, docs: Path) -> object:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: object) -> str:
-    prose = FENCED.sub("", markdown)
-    for wrong in [*NO_LIST.findall(prose), *NOT_NESTED.findall(prose)]:
-        log.warning("%s: no list here, though it is one on a forge: %r", page.file.src_uri, wrong.splitlines()[-1])
+    parts = re.split(FENCED, markdown)  # prose, and at every other place what is fenced
+    for wrong in (line for prose in parts[::2] for line in [*_no_lists(prose), *NOT_NESTED.findall(prose)]):
+        log.warning("%s: no list here, though it is one on a forge: %r", page.file.src_uri, wrong)
 
     def without_what_is_not_here(link: re.Match[str]) -> str:
         text, target, _ = link.groups()
@@ -61,7 +63,16 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: ob
             log.warning("%s: there is no %s", page.file.src_uri, target)
         return text
 
-    return LINK.sub(without_what_is_not_here, markdown)
+    parts[::2] = [LINK.sub(without_what_is_not_here, BEFORE_LIST.sub(r"\1\n\n\2", prose)) for prose in parts[::2]]
+    return "".join(parts)
+
+
+def _no_lists(prose: str) -> Iterator[str]:
+    """Lines that a list within a list begins with, and that are taken for the end of the paragraph before them."""
+    for block in re.split(r"\n\s*\n", prose):
+        first, *rest = block.strip("\n").splitlines() or [""]
+        if first.startswith(" ") and not LIST.match(first):
+            yield from filter(LIST.match, rest)
 
 
 def on_env(env: Environment, *, files: Files, **_: object) -> Environment:
