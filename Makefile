@@ -70,7 +70,7 @@ long: $(INSTALLED)
 drills: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) -m pytest -v -m long tests/deploy $(ARGS)
 
-# What happened, and how to replay it, is printed; logs stay in .local/faults/.
+# What happened, and how to replay it, is printed; logs stay in .local/faults*/.
 faults: $(INSTALLED)
 	@exec $(PYTHON_OF_VENV) tests/faults/storm.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(ONLY),--only '$(ONLY)') $(if $(DISK),--disk '$(DISK)')

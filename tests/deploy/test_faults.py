@@ -56,10 +56,11 @@ def test_a_full_disk_of_postgres_is_told_and_gone_on_from(operator: Operator) ->
 @pytest.mark.long
 @pytest.mark.usefixtures("database")
 @pytest.mark.skipif(not FULL.exists(), reason="there is no device here that is always full")
-def test_with_a_full_disk_of_logs_everything_goes_on() -> None:
+def test_with_a_full_disk_of_logs_everything_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OWED_NIGHT_SECONDS", "1")
     worker = [sys.executable, "-m", "celery", "-A", "lmanagement", "worker", "--beat", "--loglevel=info"]
     with (
-        running([*worker, "--concurrency=1", f"--logfile={FULL}"], FULL) as of_celery,
+        running([*worker, "--concurrency=1", f"--logfile={FULL}"], tmp_path / "celery.log") as of_celery,
         running([sys.executable, "manage.py", "relay"], FULL) as of_relay,
     ):
         until(lambda: bool(sql("SELECT 1 FROM reconcile_reconciliationrun")), "a night by worker and beat")

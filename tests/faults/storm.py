@@ -40,7 +40,14 @@ minutes. It is no measure of anything."""
 SHORT_SECONDS = 120
 """A storm shorter than this is not waited for by leases: they are declared over."""
 
-TROUBLE_OF_STATE = {"25006": "read-only", "53100": "disk full", "53300": "full", "57P01": "away", "57P02": "away", "57P03": "away"}
+TROUBLE_OF_STATE = {
+    "25006": "read-only",
+    "53100": "disk full",
+    "53300": "full",
+    "57P01": "away",
+    "57P02": "away",
+    "57P03": "away",
+}
 AMONG_WRITERS = ("40P01", "40001")
 
 # Ends of tracebacks that are a fault's own; whatever else is found in a log is wrong.
@@ -406,12 +413,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A storm of faults.")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--folder", type=Path, default=CHECKOUT / ".local" / "faults", help="where logs stay")
+    parser.add_argument("--folder", type=Path, help="where logs stay; default: .local/faults, or that of the fault")
     parser.add_argument("--only", metavar="FAULT", help="this fault alone, again and again")
-    parser.add_argument("--disk", type=lambda name: Path(name).resolve(), help="where the servers keep their data; 'disk full' fills it")
+    parser.add_argument(
+        "--disk", type=lambda name: Path(name).resolve(), help="where the servers keep their data; 'disk full' fills it"
+    )
     options = parser.parse_args()
     if options.only == "disk full" and (options.disk is None or not options.disk.is_mount()):
         parser.error("'disk full' needs --disk, a small disk of its own: nothing else is filled")
+    options.folder = options.folder or CHECKOUT / ".local" / "-".join(["faults", *(options.only or "").split()])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # sessions of ours that a fault ends
     shutil.rmtree(options.folder, ignore_errors=True)
