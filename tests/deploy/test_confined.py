@@ -35,7 +35,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux may confine a process"),
 ]
 LARGE = 5_000_000
-CONFINED = Path(__file__).with_name("confined.py")
+CONFINED = [sys.executable, "-P", str(Path(__file__).with_name("confined.py"))]
+"""-P: the modules beside it are none of its own."""
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def up(unit: str, folder: Path, command: list[str] | None = None, **environment:
     program("systemd-analyze", "systemd")
     folder.mkdir(exist_ok=True)
     output = folder.parent / f"{unit}.log"
-    line = [sys.executable, str(CONFINED), str(UNITS / unit), str(folder), "--", *(command or placed(unit, folder))]
+    line = [*CONFINED, str(UNITS / unit), str(folder), "--", *(command or placed(unit, folder))]
     # confined.py itself asks a program of the system
     surroundings = {**environment_of(unit), **environment, "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     with running(line, output, environment=surroundings) as process:
@@ -77,7 +78,7 @@ def test_what_is_forbidden_is_refused(tmp_path: Path) -> None:
     program("systemd-analyze", "systemd")
     (tmp_path / "ours").touch()
     command = [shutil.which("python3") or sys.executable, "-c", TRIES, str(tmp_path / "ours")]
-    line = [sys.executable, str(CONFINED), str(UNITS / "license-web.service"), str(tmp_path), "--", *command]
+    line = [*CONFINED, str(UNITS / "license-web.service"), str(tmp_path), "--", *command]
     done = subprocess.run(line, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True True\n", "")
 
