@@ -17,14 +17,13 @@ from api.models import WebhookState
 from ledger import tally
 from monitor import broker, health
 from monitor.sql import queries
-from reconcile.audit import Cause
+from reconcile.audit import NO_DRIFT, Cause
 from reconcile.guard import trigger_faults
 from reconcile.models import RunStatus, RunTrigger
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "lbe_"
-NO_DRIFT = (Cause.LAG, Cause.EXPIRY)
 
 
 class Everything(Collector):

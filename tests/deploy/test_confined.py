@@ -35,8 +35,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux may confine a process"),
 ]
 LARGE = 5_000_000
-CONFINED = [sys.executable, "-P", str(Path(__file__).with_name("confined.py"))]
-"""-P: the modules beside it are none of its own."""
+CONFINED = [sys.executable, str(Path(__file__).with_name("confined.py"))]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from license.models import ExportItem, License
 from processes import running
 from tests.acceptance.conftest import until
 from tests.conftest import assert_balances_follow_facts, sql
-from tests.deploy.operator import DRILLS, Operator, commands
+from tests.deploy.operators import DRILLS, Operator, commands
 
 FULL = Path("/dev/full")
 

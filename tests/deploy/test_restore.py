@@ -27,7 +27,7 @@ from license.models import ExportItem, License
 from processes import running
 from reconcile.guard import State, trigger_faults
 from tests.conftest import assert_balances_follow_facts, one, sql
-from tests.deploy.operator import Operator, commands
+from tests.deploy.operators import Operator, commands
 from tests.faults import world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

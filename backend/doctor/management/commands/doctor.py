@@ -62,7 +62,11 @@ def _text(found: Examination) -> str:
     missed = Counter(each.part for each in found.made if each.findings is None)
     lines += [f"? {part}: {count} of its checks could not be made." for part, count in missed.items()]
     levels = Counter(finding.level for finding in told)
-    said = ", ".join(f"{levels[level]} {level}" for level in Level if levels[level])
+    said = ", ".join(
+        f"{levels[level]} {level}{'s' if level == Level.NOTE and levels[level] > 1 else ''}"
+        for level in Level
+        if levels[level]
+    )
     well = sum(1 for each in found.made if each.findings == [])
     lines.append(f"{well} of {len(found.made)} checks found nothing{': ' + said if said else ''}.")
     return "\n".join(lines)
