@@ -30,8 +30,8 @@ class Command(BaseCommand):
         "For a database whose facts come from another system (docs/moving.md): reports every stored number that is not "
         "what the facts say, builds all balances, and proves them. Numbers are those of our balance tables, and of "
         "columns by the same names beside the facts. "
-        "Exit status: 0 no number differed, 1 some did, 2 it is not done. After 0 and 1 all balances are right, unless it "
-        "was a dry run."
+        "Exit status: 0 no number differed, 1 some did, 2 it is not done. After 0 and 1 all balances are right, "
+        "unless it was a dry run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
