@@ -17,7 +17,7 @@ import environ
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
-from kombu import Queue
+from kombu import Exchange, Queue
 
 import env_file
 
@@ -287,7 +287,7 @@ CELERY_ENABLE_UTC = _flag("CELERY_ENABLE_UTC", default=True)
 
 # A recompute must never wait behind the night or an upload, and none of these behind servers of others: queues of their
 # own, asked in this order.
-CELERY_TASK_QUEUES = [Queue("recompute"), Queue("reconcile"), Queue("webhooks")]
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), routing_key=name) for name in ("recompute", "reconcile", "webhooks")]
 CELERY_TASK_DEFAULT_QUEUE = "recompute"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {
