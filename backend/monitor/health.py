@@ -1,12 +1,10 @@
 """Can this process do its work? Each part by itself, on connections of its own, given up soon."""
 
-from functools import cache
-
 from django.db import Error, connection
-from django.db.migrations.loader import MigrationLoader
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 
+from license import schema
 from monitor import broker
 
 CONNECT_SECONDS = 2
@@ -48,17 +46,10 @@ def _database_and_schema() -> tuple[bool, bool]:
     own.settings_dict["OPTIONS"] = own.settings_dict["OPTIONS"] | {"connect_timeout": CONNECT_SECONDS}
     is_there = False
     try:
-        with own.cursor() as cursor:
-            is_there = True
-            cursor.execute("SELECT app, name FROM django_migrations")
-            return True, _wanted() <= set(cursor.fetchall())
+        own.ensure_connection()
+        is_there = True
+        return True, not schema.look(own).missing
     except Error:
         return is_there, False
     finally:
         own.close()
-
-
-@cache
-def _wanted() -> frozenset[tuple[str, str]]:
-    """The migrations that this code has."""
-    return frozenset(MigrationLoader(None).graph.nodes)

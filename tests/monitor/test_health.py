@@ -2,11 +2,13 @@
 
 import os
 import signal
+from importlib import import_module
 
 import pytest
 from django.db import connection
 from django.test import Client
 
+from license import schema
 from servers import Servers
 from tests.conftest import sql
 
@@ -68,3 +70,21 @@ def test_a_schema_that_is_behind_the_code() -> None:
     finally:
         sql("INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())", app, name)
     assert ready() == (200, ALL_OK)
+
+
+def test_a_migration_that_took_the_place_of_others_lacks_nothing_where_those_were_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As everybody else judges a schema (decision 20): Django itself marks such a one as applied only later."""
+    module = import_module("ledger.migrations.0001_initial")
+    monkeypatch.setattr(module.Migration, "replaces", [("ledger", "0001_what_it_was_once")])
+    sql("UPDATE django_migrations SET name = '0001_what_it_was_once' WHERE app = 'ledger' AND name = '0001_initial'")
+    try:
+        assert (ready(), schema.look().missing) == ((200, ALL_OK), [])
+    finally:
+        sql("UPDATE django_migrations SET name = '0001_initial' WHERE name = '0001_what_it_was_once'")
+
+
+def test_a_schema_that_cannot_be_looked_at_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "options", "-c role=pg_monitor")
+    assert ready() == (503, ALL_OK | {"schema": "failed"})
