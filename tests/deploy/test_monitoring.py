@@ -1,7 +1,6 @@
 """Alerts, dashboard and document know the metrics that there are, and no others."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from ledger.engine import drain
 from reconcile import night
 from reconcile.models import RunTrigger
 from tests.conftest import sql
+from tests.deploy.conftest import program
 from tests.engine.sessions import make_licenses
 from tests.monitor.conftest import Scrape, scrape
 
@@ -32,10 +32,7 @@ OF_THE_HISTOGRAM = re.compile(r"(?<=_latency_seconds)_(?:bucket|count|sum)$")
 
 @pytest.fixture
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None and os.environ.get("TOOLS_ARE_THERE"):
-        pytest.fail("promtool is not on the PATH, where .ci/run has said that it is")
-    return found or pytest.skip("promtool, of Debian's package prometheus, is not on the PATH")
+    return program("promtool", "prometheus")
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_the_last_runs_and_the_drift_that_they_found(scrape: Scrape) -> None:
     night.work(run)
     said = scrape()
     midnight = datetime.combine(business_date(), datetime.min.time(), ZoneInfo("Asia/Kolkata")).timestamp()
-    assert said['lbe_last_run_business_date_seconds{trigger="night"}'] == midnight
+    assert said['lbe_last_run_business_date_timestamp_seconds{trigger="night"}'] == midnight
     assert running['lbe_last_run_state{state="running",trigger="night"}'] == 1
     states = {
         state: said[f'lbe_last_run_state{{state="{state}",trigger="night"}}'] for state in ("running", "complete")
