@@ -162,12 +162,15 @@ def test_webhooks(scrape: Scrape) -> None:
         sql("UPDATE license_exportitem SET cif_fc = 7 WHERE license_id = 1")
         drain()  # and nobody has published it
         later = scrape()
+        sql("UPDATE api_webhook SET state = 'paused' WHERE id = 1")
+        paused = scrape()
     finally:
         erp.delete()
     assert (said['lbe_webhook_changes_behind{webhook="1"}'], said['lbe_webhook_changes_behind{webhook="2"}']) == (2, 0)
     assert 3600 <= said['lbe_webhook_failing_seconds{webhook="1"}'] < 3700
     assert (said['lbe_webhook_stopped{webhook="1"}'], said['lbe_webhook_stopped{webhook="2"}']) == (0, 1)
     assert later['lbe_webhook_changes_behind{webhook="2"}'] == 1
+    assert paused['lbe_webhook_failing_seconds{webhook="1"}'] == 0
 
 
 def test_it_writes_nothing_and_asks_as_much_of_many_licenses_as_of_few(scrape: Scrape) -> None:

@@ -3,7 +3,10 @@ SELECT
     webhook.id,
     webhook.state,
     greatest(newest.position - webhook.position, 0) + newest.unpublished AS behind,
-    coalesce(extract(epoch FROM clock_timestamp() - webhook.failing_since), 0) AS failing_seconds
+    CASE
+        WHEN webhook.state = 'paused' THEN 0 -- somebody wants it so, and nothing is sent that could fail
+        ELSE coalesce(extract(epoch FROM clock_timestamp() - webhook.failing_since), 0)
+    END AS failing_seconds
 FROM api_webhook AS webhook, (
     SELECT
         coalesce((SELECT max(position) FROM ledger_balancehistory WHERE position > 0), 0) AS position,
