@@ -9,7 +9,7 @@ TIMEOUT_SECONDS = 1
 
 
 def queue_lengths() -> dict[str, int]:
-    """How many messages wait in each queue. OSError: the broker does not answer within some seconds, or refuses to say."""
+    """How many messages wait in each queue. OSError: the broker refuses to say, or does not answer within seconds."""
     options = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
     with current_app.connection_for_read(transport_options=options) as connection:
         lengths = {}

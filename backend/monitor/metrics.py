@@ -109,7 +109,8 @@ def _counts() -> Iterator[Metric]:
 def _runs() -> Iterator[Metric]:
     runs = {run["trigger"]: run for run in queries.dicts("last_runs")}
     said = "The last run, by the night or by hand: "
-    date = _labelled("last_run_business_date_timestamp_seconds", f"{said}midnight in India of its date, as Unix time.", "trigger")
+    midnight = f"{said}midnight in India of its date, as Unix time."
+    date = _labelled("last_run_business_date_timestamp_seconds", midnight, "trigger")
     duration = _labelled("last_run_duration_seconds", f"{said}how long it took, or has been going on.", "trigger")
     state = _labelled("last_run_state", f"{said}1 for the state that it is in.", "trigger", "state")
     licenses = _labelled("last_run_licenses", f"{said}how many licenses.", "trigger", "what")

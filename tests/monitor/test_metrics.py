@@ -206,9 +206,7 @@ def test_without_the_broker_the_rest_is_told(scrape: Scrape, live_servers: Serve
     assert scrape().keys() >= OF_THE_BROKER
 
 
-def test_a_broker_that_refuses_to_say_is_not_one_whose_queues_are_empty(
-    scrape: Scrape, live_servers: Servers
-) -> None:
+def test_a_broker_that_refuses_to_say_is_not_one_whose_queues_are_empty(scrape: Scrape, live_servers: Servers) -> None:
     with redis.Redis.from_url(live_servers.broker_url) as broker:
         broker.delete("webhooks")
         broker.set("webhooks", "no list")
