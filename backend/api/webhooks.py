@@ -39,6 +39,7 @@ from api.following import FOLLOW, items
 from api.models import Webhook, WebhookState
 from api.schemas import Change
 from ledger import feed
+from license.about import about, named
 from license.clock import INDIA
 
 logger = logging.getLogger(__name__)
@@ -221,6 +222,11 @@ def _take() -> tuple[Webhook, UUID, int] | None:
 
 def _send(webhook: Webhook, message: UUID, until: int) -> None:
     """What a sender says whose lease was over, and another has it, is not heard."""
+    with about(webhook=webhook.pk):
+        _send_one(webhook, message, until)
+
+
+def _send_one(webhook: Webhook, message: UUID, until: int) -> None:
     ours = Webhook.objects.filter(pk=webhook.pk, lease=webhook.lease)
     answer = Answer(is_success=True, words="nothing of it was kept")
     if rows := feed.changes(webhook.position, MOST_CHANGES, until=until):
@@ -238,6 +244,9 @@ def _send(webhook: Webhook, message: UUID, until: int) -> None:
             failing_since=None,
             next_try_at=Now(),
         )
+        numbers = sorted({row["license_number"] for row in rows if row["license_number"]})
+        said = webhook, len(rows), until, named(numbers)
+        logger.info("%s was sent %s changes, up to position %s: %s", *said, extra={"license": numbers})
         return
     since = webhook.failing_since or timezone.now()
     is_over = timezone.now() - since >= STOPS_AFTER

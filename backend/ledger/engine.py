@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, Error, transaction
 
 from ledger.keys import NAMES, Keys
 from ledger.sql import queries
+from license.about import named
 from license.models import License
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Outcome:
     """Licenses whose balances are equal to their facts."""
     written: int = 0
     """Those of them with a balance row that differed, was missing or was left over."""
+    written_ids: list[int] = field(default_factory=list)
+    """Which, of one transaction."""
     changes: int = 0
     """Changes worked off."""
     quarantined: set[int] = field(default_factory=set)
@@ -60,7 +63,7 @@ class Outcome:
     """Licenses left as they were, since another engine or somebody's row lock held them. Their changes are kept."""
 
     def add(self, other: "Outcome") -> None:
-        """Count what `other` did too; busy stays as it is."""
+        """Count what `other` did too; busy stays as it is, and so does what is of one transaction."""
         self.recomputed += other.recomputed
         self.written += other.written
         self.changes += other.changes
@@ -214,24 +217,36 @@ def _write(locked: list[int], asked: _Asked, done: Outcome, *, with_items: bool 
             return _write(locked[:half], asked, done, with_items=with_items) | _write(
                 locked[half:], asked, done, with_items=with_items
             )
-        about = {"license": _numbers(locked)}
-        logger.error("license %s is quarantined: %s", locked[0], str(error).splitlines()[0], extra=about)  # noqa: TRY400
+        numbers = _numbers(locked)
+        said = named(numbers) or f"of id {locked[0]}", str(error).splitlines()[0]
+        logger.error("license %s is quarantined: %s", *said, extra={"license": numbers})  # noqa: TRY400
         logger.debug("what its recompute failed with", exc_info=True)
         queries.execute("quarantine_license", license_id=locked[0], error=str(error))
         done.quarantined.update(locked)
     else:
         done.recomputed += len(locked)
         done.written += len(written)
+        done.written_ids += written
     return set(locked)
 
 
+def _tell(done: Outcome) -> None:
+    """A line for each transaction that changed a balance; of the others there is nothing to say."""
+    if done.written_ids and logger.isEnabledFor(logging.INFO):
+        numbers = _numbers(done.written_ids)
+        said = "balances have changed of %s (licenses: %s; changes worked off: %s)"
+        logger.info(said, named(numbers), done.written, done.changes, extra={"license": numbers})
+
+
 def _numbers(license_ids: list[int]) -> list[str]:
-    """For the log. None of them where they cannot be read, which may be what is wrong."""
+    """For the log; one that was deleted has only its id. None of them where they cannot be read, which may be what is
+    wrong."""
     try:
         with transaction.atomic():
-            return list(License.objects.filter(pk__in=license_ids).values_list("license_number", flat=True))
-    except DatabaseError:
+            found = dict(License.objects.filter(pk__in=license_ids).values_list("pk", "license_number"))
+    except Error:
         return []
+    return [found.get(license_id, f"deleted, of id {license_id}") for license_id in sorted(license_ids)]
 
 
 def _without_held(license_ids: list[int]) -> list[int]:
@@ -247,7 +262,9 @@ def _without_held(license_ids: list[int]) -> list[int]:
     if not held:
         logger.warning("%s licenses are left for later: somebody holds a lock on a whole table", len(license_ids))
         return []
-    logger.warning("licenses %s are left for later: somebody holds a lock on their balances", sorted(held))
+    numbers = _numbers(list(held))
+    said = "left for later, since somebody holds a lock on their balances: %s (licenses: %s)"
+    logger.warning(said, named(numbers), len(held), extra={"license": numbers})
     return [license_id for license_id in license_ids if license_id not in held]
 
 
@@ -259,6 +276,7 @@ def _transaction(outcome: Outcome) -> Iterator[Outcome]:
         queries.execute("begin_recompute")
         yield done
     outcome.add(done)
+    _tell(done)
 
 
 def _again_after_deadlock(batch: Callable[[], Result]) -> Result:

@@ -40,6 +40,7 @@ from ledger.icegate.load import (
 from ledger.icegate.parse import parse_bytes
 from ledger.models import Upload, UploadedLicense, UploadFile, UploadState
 from ledger.sql import load as load_sql
+from license.about import about, named
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ CONTENT_DAYS = 7
 """How long the files themselves are kept, and somebody may confirm them."""
 MOST_PROBLEMS = 500
 """Of a file; the others are counted."""
+MOST_LOGGED = 500
+"""Licenses of an upload; its page has all."""
 ROWS_AT_ONCE = 20
 """Licenses, each with all of its changes."""
 AT_WORK = (UploadState.PREVIEW, UploadState.LOAD)
@@ -86,7 +89,9 @@ def receive(files: "Sequence[UploadedFile[Any]]", *, by: str, form: UUID) -> Upl
             for name, content in sent:
                 UploadFile.objects.create(upload=upload, name=name, size=len(content), content=content)
     if is_new:
-        _announce(upload.pk)
+        with about(upload=upload.pk):
+            logger.info("%s is received from %s, files: %s", upload, by, len(files))
+            _announce(upload.pk)
     return upload
 
 
@@ -103,7 +108,9 @@ def confirm(upload_id: int, seen: UUID | None, *, by: str) -> bool:
     """Have a worker load what the preview of this id has shown. False: that is no longer to be decided."""
     is_ours = _decide(upload_id, seen, state=UploadState.LOAD, decided_by=by, asked_at=Now())
     if is_ours:
-        _announce(upload_id)
+        with about(upload=upload_id):
+            logger.info("upload %s is confirmed by %s", upload_id, by)
+            _announce(upload_id)
     return is_ours
 
 
@@ -113,6 +120,9 @@ def reject(upload_id: int, seen: UUID | None, *, by: str) -> bool:
         is_ours = _decide(upload_id, seen, state=UploadState.REJECTED, decided_by=by, finished_at=Now())
         if is_ours:
             UploadFile.objects.filter(upload=upload_id).update(content=None)
+    if is_ours:
+        with about(upload=upload_id):
+            logger.info("upload %s is rejected by %s", upload_id, by)
     return is_ours
 
 
@@ -154,6 +164,11 @@ def left() -> list[int]:
 def work_off(upload_id: int) -> None:
     """Preview or load an upload, if that is to be done and nobody is at it. What another load or the database prevents
     is left to be taken again."""
+    with about(upload=upload_id):
+        _work_off(upload_id)
+
+
+def _work_off(upload_id: int) -> None:
     upload = _take(upload_id)
     if upload is None:
         return
@@ -163,6 +178,7 @@ def work_off(upload_id: int) -> None:
         else:
             _load(upload)
     except AnotherLoadError as error:
+        logger.info("%s is left to be taken again: %s", upload, error)
         _let_go(upload, f"{error}.")
     except Error as error:  # of the database, whatever it is
         logger.exception("%s could not be worked off", upload)
@@ -182,6 +198,7 @@ def _take(upload_id: int) -> Upload | None:
         if upload.attempts >= ATTEMPTS:
             error = upload.error or f"{ATTEMPTS} workers took it, and none came to its end; their logs may say more."
             its.update(state=UploadState.FAILED, finished_at=Now(), error=error)
+            logger.error("%s has failed: %s", upload, error)
             return None
         upload.lease = uuid4()
         its.update(
@@ -351,9 +368,12 @@ def _load(upload: Upload) -> None:
 
 
 def _over(upload: Upload, state: UploadState, **changes: object) -> None:
-    Upload.objects.filter(pk=upload.pk, lease=upload.lease).update(
-        state=state, leased_until=None, attempts=0, error="", **changes
-    )
+    its = Upload.objects.filter(pk=upload.pk, lease=upload.lease)
+    if its.update(state=state, leased_until=None, attempts=0, error="", **changes):
+        its_licenses = UploadedLicense.objects.filter(file__upload=upload, is_loaded=state == UploadState.LOADED)
+        ordered = its_licenses.order_by("license_number").values_list("license_number", flat=True)
+        numbers = list(ordered.distinct()[:MOST_LOGGED])
+        logger.info("%s is %s: %s", upload, state, named(numbers), extra={"license": numbers})
 
 
 def _files(upload: Upload) -> list[UploadFile]:

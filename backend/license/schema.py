@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, ProgrammingError, connection, con
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 
+from license.about import named
 from license.sql import queries
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,9 @@ class Schema:
     def complaint(self) -> str:
         """In one line, without what to do. Empty: the two are one."""
         if self.missing:
-            return f"The database is older than this code, and lacks {_named(self.missing)}"
+            return f"The database is older than this code, and lacks {named(self.missing, MOST_NAMED)}"
         if self.unknown:
-            return f"This code is older than the database, and does not know {_named(self.unknown)}"
+            return f"This code is older than the database, and does not know {named(self.unknown, MOST_NAMED)}"
         return ""
 
 
@@ -80,8 +81,3 @@ def check_at_start() -> None:
 
 def _sorted(keys: Iterable[tuple[str, str]]) -> list[str]:
     return sorted(".".join(key) for key in keys)
-
-
-def _named(migrations: list[str]) -> str:
-    more = len(migrations) - MOST_NAMED
-    return ", ".join(migrations[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

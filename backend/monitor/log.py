@@ -15,9 +15,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
+from license.about import subject
+
 HEADER = "X-Request-ID"
-OURS = ("license", "run")
-"""What a line may be given as `extra`."""
+MOST_CHARACTERS = 10_000
+"""Of a message, and of a traceback: collectors of logs cut or drop what is much longer."""
 _request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
@@ -30,14 +32,17 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage()[:MOST_CHARACTERS],
             **_of_task(),
             **_of_request(record),
-            **{name: record.__dict__[name] for name in OURS if name in record.__dict__},
+            **subject(),
         }
+        if numbers := record.__dict__.get("license"):
+            said["license"] = numbers
         if record.exc_info:
-            said["exception"] = self.formatException(record.exc_info)
-        return json.dumps(said, ensure_ascii=False, default=str)
+            said["exception"] = self.formatException(record.exc_info)[-MOST_CHARACTERS:]  # its end says what it was
+        line = json.dumps(said, ensure_ascii=False, default=str)
+        return line.encode(errors="backslashreplace").decode()  # half a character, as names of files may have
 
 
 class Requests:

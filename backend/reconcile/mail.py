@@ -10,6 +10,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.db.models import Q
 from django.utils import timezone
 
+from license.about import about
 from reconcile.models import ReconciliationRun, RunTrigger
 from reconcile.report import gather, subject
 from reconcile.report_html import as_html
@@ -45,7 +46,8 @@ def mail_what_is_due() -> None:
         Q(mail_begun_at=None) | Q(mail_begun_at__lt=now - LOST_AFTER), pk=newest.pk, mailed_at=None
     )
     if due.update(mail_begun_at=now):
-        _mail(newest)
+        with about(run=newest.pk):
+            _mail(newest)
 
 
 def _mail(run: ReconciliationRun) -> None:
@@ -54,9 +56,10 @@ def _mail(run: ReconciliationRun) -> None:
         send_report(run, settings.REPORT_RECIPIENTS)
     except CANNOT_BE_MAILED as error:
         why = f"{type(error).__name__}: {error}"
-        logger.warning("the report of %s could not be mailed: %s", run, why, extra={"run": run.pk})
+        logger.warning("the report of %s could not be mailed: %s", run, why)
         told = {"mail_begun_at": None, "mail_error": why}
     else:
+        logger.info("the report of %s is mailed", run)
         told = {"mailed_at": timezone.now(), "mail_error": ""}
     ReconciliationRun.objects.filter(pk=run.pk).update(**told)
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from ledger.engine import drain, recompute
 from ledger.keys import Keys
+from license.about import about
 from reconcile.audit import find_drift
 from reconcile.guard import trigger_faults
 from reconcile.mail import mail_what_is_due
@@ -84,8 +85,10 @@ def start(
                 given_up.add("allotment_id", queries.column("give_up_allotments", today=today))
     except IntegrityError:
         return None
-    if given_up:
-        drain(given_up)
+    with about(run=run.pk):
+        logger.info("%s has begun, by %s", run, trigger)
+        if given_up:
+            drain(given_up)
     return run
 
 
@@ -101,19 +104,20 @@ def take_chunk(run: ReconciliationRun) -> int | None:
 
     A chunk that fails is taken again, by anybody, three times in all; it stops no other, and the run says so.
     """
-    chunk = _lease(run)
-    if chunk is None:
-        _finish(run)
-        return None
-    try:
-        return _reconcile(run, chunk)
-    except Error as error:  # of the database, whatever it is: written down, and tried again
-        logger.exception("licenses %s to %s could not be reconciled", chunk.first, chunk.last, extra={"run": run.pk})
-        # unless another one has it by now
-        ReconciliationChunk.objects.filter(pk=chunk.pk, finished_at=None, attempts=chunk.attempts).update(
-            error=str(error), leased_until=None
-        )
-        return 0
+    with about(run=run.pk):
+        chunk = _lease(run)
+        if chunk is None:
+            _finish(run)
+            return None
+        try:
+            return _reconcile(run, chunk)
+        except Error as error:  # of the database, whatever it is: written down, and tried again
+            logger.exception("licenses of ids %s to %s could not be reconciled", chunk.first, chunk.last)
+            # unless another one has it by now
+            ReconciliationChunk.objects.filter(pk=chunk.pk, finished_at=None, attempts=chunk.attempts).update(
+                error=str(error), leased_until=None
+            )
+            return 0
 
 
 def _finish(run: ReconciliationRun) -> None:
@@ -127,9 +131,11 @@ def _finish(run: ReconciliationRun) -> None:
             with transaction.atomic():
                 find(run)
         except Error as error:  # a run without findings is over all the same: the next night must not wait for it
-            logger.exception("the findings of %s could not be written down", run, extra={"run": run.pk})
+            logger.exception("the findings of %s could not be written down", run)
             run.findings_error = str(error)
             run.save(update_fields=["findings_error"])
+    counts = run.licenses_checked, run.licenses_drifted, run.licenses_repaired
+    logger.info("%s is %s; licenses checked: %s, drifted: %s, repaired: %s", run, run.status, *counts)
     mail_what_is_due()
     try:
         delete_what_is_old()
@@ -150,9 +156,10 @@ def _reconcile(run: ReconciliationRun, chunk: Chunk) -> int:
     outcome = recompute(before.license_ids, with_items=not run.is_without_items)
     still = find_drift(before.license_ids, faults) if before.license_ids else before
     if outcome.busy:
-        logger.warning(
-            "%s licenses were busy; their drift is left to the next run", len(outcome.busy), extra={"run": run.pk}
-        )
+        logger.warning("%s licenses were busy; their drift is left to the next run", len(outcome.busy))
+    level = logging.INFO if before.license_ids else logging.DEBUG
+    told = chunk.first, chunk.last, len(license_ids), len(before.license_ids)
+    logger.log(level, "licenses of ids %s to %s: %s checked, %s had drifted", *told)
     with transaction.atomic(durable=True):
         # one that was too slow has lost its lease: another one's record of the chunk stands alone
         is_ours = ReconciliationChunk.objects.filter(
