@@ -7,4 +7,13 @@ class DoctorConfig(AppConfig):
     name = "doctor"
 
     def ready(self) -> None:
-        from doctor import balances, broker, database, deploy, mail, role, workers  # noqa: F401 (their checks register)
+        from doctor import (  # noqa: F401 (their checks register)
+            balances,
+            broker,
+            database,
+            deploy,
+            machine,
+            mail,
+            role,
+            workers,
+        )

@@ -1,16 +1,21 @@
 """Whether balances follow their facts, nights happen, and who follows us is told."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
 from api.models import Webhook, WebhookState
+from api.webhooks import with_standing
 from doctor.examination import Finding, Level, Part, check
 from doctor.sql import queries
+from reconcile.audit import NO_DRIFT, Cause
 from reconcile.models import RunStatus
 from reconcile.sql import queries as reconcile_queries
 
 MOST_PENDING = timedelta(minutes=1)
 LONGEST_NIGHT = timedelta(hours=2)
+EXPLAINED = (*NO_DRIFT, Cause.MISSED_EXPIRY, Cause.QUARANTINED, Cause.OLDER_RULES)
+"""Causes of which nobody need be told: the alert DriftFound is of the same others."""
 
 
 @check(Part.BALANCES, "docs/reliability.md")
@@ -76,6 +81,13 @@ def last_night_is_of_today_and_complete() -> Iterator[Finding]:
             f"{of} has been running for {night['age']}",
             "Is a worker up that consumes reconcile? manage.py sync_licenses takes part in it",
         )
+    drift = sorted(json.loads(night["drift_counts"]).items())
+    if causes := ", ".join(f"{cause}: {count}" for cause, count in drift if cause not in EXPLAINED):
+        yield Finding(
+            f"{of} found numbers that were not what the facts say ({causes})",
+            "manage.py night_report says which; docs/drift.md what each cause means, and what to do",
+            Level.NOTE,
+        )
     if night["findings_error"]:
         yield Finding(f"{of} could not write down what it found", "The worker's log says why; the next one tries again")
     if night["mail_error"]:
@@ -99,5 +111,12 @@ def webhooks_are_sent() -> Iterator[Finding]:
         yield Finding(
             f"Webhook {key} ({name or 'nameless'}) fails, and is tried again: {answer}",
             "Mend its receiver; after five days it is stopped",
+            Level.NOTE,
+        )
+    held = with_standing(Webhook.objects.filter(state=WebhookState.ACTIVE)).filter(is_held=True)
+    for key, name, user in held.order_by("pk").values_list("pk", "name", "user__username"):
+        yield Finding(
+            f"Webhook {key} ({name or 'nameless'}) is sent nothing: {user} may not log in or not follow balances",
+            "Give the account back what it may, or delete the webhook",
             Level.NOTE,
         )

@@ -14,7 +14,7 @@ from doctor.database import clock_finding
 from doctor.examination import DOORS, AwayError, Finding, Level, Part, check
 
 PAGE = "docs/operations.md#broker"
-OLDEST = (6, 0)
+OLDEST = (6, 2)
 MOST_MESSAGES = 1_000
 """That may wait in a queue: a worker takes some hundreds a second."""
 MOST_USED_PERCENT = 90
@@ -33,15 +33,24 @@ def connected() -> Iterator[None]:
             channel: Any = other.default_channel
             channel.client.ping()
         except Exception as error:  # noqa: BLE001 (kombu's, redis' and the socket's errors have no common base)
-            raise AwayError(
-                Finding(
-                    f"The broker at {connection.as_uri()} cannot be reached: {' '.join(str(error).split())}",
-                    "Start Redis, or correct CELERY_BROKER_URL; until then the relay does the work, without nights",
-                )
-            ) from None
+            raise AwayError(_away(connection, " ".join(str(error).split()))) from None
         _connection.set(connection)
         _redis.set(channel.client)
         yield
+
+
+def _away(connection: Connection, why: str) -> Finding:
+    """It need not keep messages (PostgreSQL has the outbox), but where it is to keep them and cannot, it refuses even
+    a PING."""
+    if "MISCONF" in why:
+        return Finding(
+            "Redis cannot write to its disk, and so refuses messages (MISCONF)",
+            "Free its disk, or let it keep nothing (CONFIG SET save ''): messages are only hints, and need not be kept",
+        )
+    return Finding(
+        f"The broker at {connection.as_uri()} cannot be reached: {why}",
+        "Start Redis, or correct CELERY_BROKER_URL; until then the relay does the work, without nights",
+    )
 
 
 for part in (Part.BROKER, Part.WORKERS, Part.BEAT):
@@ -63,7 +72,9 @@ def version_of_redis() -> Iterator[Finding]:
     """What kombu speaks to."""
     version: str = redis().info("server")["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        yield Finding(f"This is Redis {version}; nothing before 6.2 is tried", "Move to a newer Redis")
+        yield Finding(
+            f"This is Redis {version}; nothing before {'.'.join(map(str, OLDEST))} is tried", "Move to a newer Redis"
+        )
 
 
 @check(Part.BROKER, PAGE)
@@ -72,10 +83,12 @@ def memory_of_redis() -> Iterator[Finding]:
     memory = redis().info("memory")
     most, used, policy = int(memory["maxmemory"]), int(memory["used_memory"]), memory["maxmemory_policy"]
     if policy != "noeviction":
+        forgets_queues = policy.startswith("allkeys")  # the others take what has an end of its own: results have
         yield Finding(
-            f"Redis forgets messages and queues when it is full (maxmemory-policy {policy})",
+            f"Redis forgets {'messages and queues' if forgets_queues else 'results'} when it is full "
+            f"(maxmemory-policy {policy})",
             "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
-            Level.WRONG if most else Level.NOTE,
+            Level.WRONG if most and forgets_queues else Level.NOTE,
         )
     if most and used * 100 > most * MOST_USED_PERCENT:
         yield Finding(
@@ -86,17 +99,9 @@ def memory_of_redis() -> Iterator[Finding]:
 
 @check(Part.BROKER, PAGE)
 def redis_takes_writes() -> Iterator[Finding]:
-    """It need not keep messages (PostgreSQL has the outbox), but where it is to keep them and cannot, it refuses new
-    ones."""
-    client = redis()
-    persistence = client.info("persistence")
-    if client.info("replication")["role"] != "master":
+    """That its disk takes its data is seen at the door: else it would refuse to speak at all."""
+    if redis().info("replication")["role"] != "master":
         yield Finding("This Redis is a replica: it takes no messages", "Point CELERY_BROKER_URL to its master")
-    if "err" in (persistence["rdb_last_bgsave_status"], persistence.get("aof_last_write_status")):
-        yield Finding(
-            "Redis cannot write to its disk, and so refuses messages (MISCONF)",
-            "Free its disk, or let it keep nothing (CONFIG SET save ''): messages are only hints, and need not be kept",
-        )
 
 
 @check(Part.BROKER, PAGE)

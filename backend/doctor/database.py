@@ -211,6 +211,13 @@ def old_transactions() -> Iterator[Finding]:
     """They keep vacuum from the outbox, and locks from others."""
     for row in queries.dicts("old_transactions", longest=LONG_TRANSACTION):
         yield Finding(f"{row['whose']} has had a transaction open for {row['age']}: tables grow meanwhile", row["do"])
+    [hidden] = queries.column("hidden_sessions")
+    if hidden:
+        yield Finding(
+            f"PostgreSQL does not tell this role for how long transactions of other roles are open ({hidden} sessions)",
+            "Run the doctor with the DATABASE_URL of a member of pg_read_all_stats, such as a superuser, to see them",
+            Level.NOTE,
+        )
 
 
 @check(Part.DATABASE, PAGE)

@@ -25,6 +25,7 @@ class Part(StrEnum):
     """Of an installation, in the order in which it is told."""
 
     SETTINGS = "settings"
+    MACHINE = "this machine"
     DATABASE = "PostgreSQL"
     BALANCES = "balances"
     BROKER = "broker"
@@ -173,7 +174,13 @@ def _findings(check: Check) -> list[Finding]:
 
 
 def _name(part: Part) -> str:
-    servers = {Part.DATABASE: "PostgreSQL", Part.BALANCES: "PostgreSQL", Part.MAIL: "The mail server"}
+    servers = {
+        Part.SETTINGS: "A check of settings",
+        Part.MACHINE: "A disk of this machine",
+        Part.DATABASE: "PostgreSQL",
+        Part.BALANCES: "PostgreSQL",
+        Part.MAIL: "The mail server",
+    }
     return servers.get(part, "The broker")
 
 

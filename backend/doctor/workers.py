@@ -42,6 +42,19 @@ def workers_answer_and_consume_every_queue() -> Iterator[Finding]:
             yield Finding(f"No worker consumes queue {queue.name}", f"Add it to the -Q of a worker: -Q …,{queue.name}")
 
 
+@check(Part.WORKERS, "docs/upgrade.md")
+def workers_run_this_code() -> Iterator[Finding]:
+    """As far as their tasks tell: one that does not know a task drops its messages."""
+    current_app.loader.import_default_modules()
+    ours = {name for name in current_app.tasks if not name.startswith("celery.")}
+    for worker, tasks in sorted((ask().registered() or {}).items()):
+        if unknown := sorted(ours.difference(tasks)):
+            yield Finding(
+                f"Worker {worker} has older code than this: it does not know {', '.join(unknown)}, and drops it",
+                "Restart it, from the checkout of this version",
+            )
+
+
 @check(Part.WORKERS, PAGE)
 def workers_have_processes_enough() -> Iterator[Finding]:
     """While one is at the night, another must be there for recomputes."""

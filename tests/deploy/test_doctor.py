@@ -8,18 +8,20 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 from aiosmtpd.controller import Controller
+from celery import current_app
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 
 from api.models import Webhook, WebhookState
 from django_setup import CHECKOUT
-from doctor import balances, broker, database, examination, mail, role, workers
+from doctor import balances, broker, database, examination, machine, mail, role, workers
 from doctor.examination import CHECKS, DOORS, Check, Examination, Examined, Finding, Level, Part, examine
 from ledger.relay import Relay
 from license.clock import business_date
@@ -177,9 +179,15 @@ def test_a_transaction_that_nobody_ends_is_told(monkeypatch: pytest.MonkeyPatch)
         other.execute("SELECT")
         pid = other.info.backend_pid
         found = findings(database.old_transactions)
+        connection.close()
+        sql("SET ROLE license_worker")
+        [*_, hidden] = database.old_transactions()
+        connection.close()
     assert [each.do for each in found if f"Session {pid} of " in each.what] == [
         f"Find out what it does; SELECT pg_terminate_backend({pid}) ends it"
     ]
+    assert "role for how long transactions of other roles are open (" in hidden.what
+    assert hidden.level == Level.NOTE
 
 
 def test_a_replication_slot_that_nobody_reads_is_told() -> None:
@@ -325,6 +333,13 @@ def test_a_night_that_is_owed_or_went_wrong_is_told() -> None:
     assert said.endswith("was the last one: today's has not begun")
     sql("UPDATE reconcile_reconciliationrun SET business_date = %s", business_date())
     assert told(balances.last_night_is_of_today_and_complete) == []
+    sql("UPDATE reconcile_reconciliationrun SET drift_counts = %s", '{"older rules": 5, "expiry": 1}')
+    assert told(balances.last_night_is_of_today_and_complete) == []
+    sql("UPDATE reconcile_reconciliationrun SET drift_counts = %s", '{"unknown": 1, "edited directly": 2, "expiry": 1}')
+    [note] = findings(balances.last_night_is_of_today_and_complete)
+    assert note.what.endswith(" found numbers that were not what the facts say (edited directly: 2, unknown: 1)")
+    assert note.level == Level.NOTE
+    sql("UPDATE reconcile_reconciliationrun SET drift_counts = '{}'")
     sql("UPDATE reconcile_reconciliationrun SET status = 'incomplete', mail_error = 'refused', findings_error = 'full'")
     assert [said.partition(str(night.business_date.year))[2] for said in told(
         balances.last_night_is_of_today_and_complete
@@ -343,7 +358,7 @@ def test_a_night_that_is_owed_or_went_wrong_is_told() -> None:
 
 def test_webhooks_that_are_stopped_or_fail_are_told() -> None:
     forget_people()
-    user = User.objects.create(username="erp")
+    user = User.objects.create(username="erp", is_superuser=True)
     for name in ("sound", "stopped", "failing"):
         Webhook.objects.create(user=user, name=name, url="https://x.example/", secret=name, position=0, answer="500")
     assert told(balances.webhooks_are_sent) == []
@@ -352,6 +367,11 @@ def test_webhooks_that_are_stopped_or_fail_are_told() -> None:
     stopped, failing = findings(balances.webhooks_are_sent)
     assert "(stopped) is stopped" in stopped.what
     assert (failing.level, "(failing) fails" in failing.what) == (Level.NOTE, True)
+    Webhook.objects.filter(name__in=("stopped", "failing")).delete()
+    User.objects.update(is_active=False)
+    [held] = findings(balances.webhooks_are_sent)
+    assert "(sound) is sent nothing: erp may not log in or not follow balances" in held.what
+    assert held.level == Level.NOTE
     Webhook.objects.all().delete()
     forget_people()
 
@@ -374,6 +394,8 @@ def test_a_broker_that_forgets_is_told(redis_server: Any) -> None:
         [note] = findings(broker.memory_of_redis)
         redis_server.config_set("maxmemory", 10**9)
         [found] = findings(broker.memory_of_redis)
+        redis_server.config_set("maxmemory-policy", "volatile-lru")
+        [of_results] = findings(broker.memory_of_redis)
         redis_server.config_set("maxmemory-policy", "noeviction")
         redis_server.config_set("maxmemory", redis_server.info("memory")["used_memory"])
         [full] = told(broker.memory_of_redis)
@@ -383,6 +405,8 @@ def test_a_broker_that_forgets_is_told(redis_server: Any) -> None:
     assert (note.level, found.level) == (Level.NOTE, Level.WRONG)
     assert found.what == "Redis forgets messages and queues when it is full (maxmemory-policy allkeys-lru)"
     assert full.startswith("Redis has used ")
+    assert of_results.what == "Redis forgets results when it is full (maxmemory-policy volatile-lru)"
+    assert of_results.level == Level.NOTE
 
 
 def test_a_broker_that_takes_no_writes_is_told(redis_server: Any) -> None:
@@ -391,6 +415,44 @@ def test_a_broker_that_takes_no_writes_is_told(redis_server: Any) -> None:
         assert told(broker.redis_takes_writes) == ["This Redis is a replica: it takes no messages"]
     finally:
         redis_server.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def test_a_broker_that_cannot_save_is_told_as_long_as_it_refuses_messages(redis_server: Any, tmp_path: Path) -> None:
+    before = {name: redis_server.config_get(name)[name] for name in ("dir", "save")}
+    (tmp_path / "gone").mkdir()
+    try:
+        redis_server.config_set("dir", str(tmp_path / "gone"))
+        redis_server.config_set("save", "3600 1")
+        redis_server.set("x", "x")
+        (tmp_path / "gone").rmdir()
+        redis_server.bgsave()
+        until(lambda: redis_server.info("persistence")["rdb_last_bgsave_status"] == "err", "it could not save")
+        with pytest.raises(examination.AwayError, match=r"Redis cannot write to its disk, .* \(MISCONF\)"):
+            told(broker.redis_takes_writes)
+        redis_server.config_set("save", "")  # what it says is to be done
+        redis_server.set("x", "y")
+        assert told(broker.redis_takes_writes) == []
+    finally:
+        redis_server.config_set("dir", before["dir"])
+        redis_server.bgsave()
+        until(lambda: redis_server.info("persistence")["rdb_last_bgsave_status"] == "ok", "it can save again")
+        redis_server.config_set("save", before["save"])
+
+
+def test_a_version_of_redis_that_nobody_tried_is_told(monkeypatch: pytest.MonkeyPatch, redis_server: Any) -> None:
+    major, minor, *_ = map(int, redis_server.info("server")["redis_version"].split("."))
+    monkeypatch.setattr(broker, "OLDEST", (major, minor))
+    assert told(broker.version_of_redis) == []
+    monkeypatch.setattr(broker, "OLDEST", (major, minor + 1))
+    [said] = told(broker.version_of_redis)
+    assert said.endswith(f"; nothing before {major}.{minor + 1} is tried")
+
+
+def test_clients_of_redis_that_run_out_are_told(monkeypatch: pytest.MonkeyPatch, redis_server: Any) -> None:
+    assert told(broker.clients_of_redis) == []
+    monkeypatch.setattr(broker, "MOST_USED_PERCENT", 0)
+    [said] = told(broker.clients_of_redis)
+    assert said.endswith("clients of Redis are there: soon it refuses one")
 
 
 def test_messages_that_nobody_takes_are_told(redis_server: Any) -> None:
@@ -403,6 +465,32 @@ def test_messages_that_nobody_takes_are_told(redis_server: Any) -> None:
         "1,001 messages wait in queue recompute",
         "Workers hold 1,001 messages that they have not begun",
     ]
+
+
+# ── This machine ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_disk_that_is_nearly_full_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gigabyte = 1024**3
+    monkeypatch.setattr(machine, "FOLDERS", (str(tmp_path), str(tmp_path / "not there"), "/proc"))
+    for total, free, is_full in ((100, 4, True), (100, 6, False), (1000, 6, False), (50, 4, False)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, t=total, f=free: SimpleNamespace(
+            total=t * gigabyte, free=f * gigabyte
+        ))  # fmt: skip
+        said = told(machine.disks_have_room)
+        assert bool(said) == is_full
+        assert len([line for line in said if "/proc" in line]) == is_full
+        assert len(said) == len({line.split()[3] for line in said})
+    monkeypatch.undo()
+    assert len({Path(folder).stat().st_dev for folder in (machine.settings.BACKEND, tmp_path, "/proc")}) >= 2
+
+
+def test_that_nobody_may_ask_is_told(settings: Any) -> None:
+    settings.METRICS_TOKEN = ""
+    [note] = findings(machine.somebody_is_told_of_trouble)
+    assert note.level == Level.NOTE
+    settings.METRICS_TOKEN = "x" * 20
+    assert findings(machine.somebody_is_told_of_trouble) == []
 
 
 # ── Workers and beat ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -437,6 +525,15 @@ def test_workers_and_beat_are_told_by_what_they_do(
         assert told(workers.workers_answer_and_consume_every_queue) == ["No worker consumes queue reconcile"]
         [note] = findings(workers.workers_have_processes_enough)
         assert note.level == Level.NOTE
+        assert told(workers.workers_run_this_code) == []
+        newer = current_app.tasks["ledger.tasks.sweep"].__class__()
+        newer.name = "ledger.tasks.of_newer_code"
+        current_app.tasks.register(newer)
+        try:
+            [said] = told(workers.workers_run_this_code)
+        finally:
+            current_app.tasks.unregister(newer.name)
+        assert "has older code than this: it does not know ledger.tasks.of_newer_code," in said
 
 
 @pytest.mark.long
@@ -498,7 +595,9 @@ def test_all_together_while_everything_is_down() -> None:
     said = json.loads(done.stdout)
     assert said["status"] == "wrong"
     made = [
-        each for each in said["checks"] if each["findings"] is not None and each["part"] not in ("settings", "mail")
+        each
+        for each in said["checks"]
+        if each["findings"] is not None and each["part"] not in ("settings", "this machine", "mail")
     ]
     assert [(each["part"], each["name"]) for each in made] == [
         (part, "is there") for part in ("PostgreSQL", "balances", "broker", "workers", "beat")

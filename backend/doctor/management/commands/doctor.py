@@ -19,7 +19,7 @@ class Command(BaseCommand):
     """For whoever installs this, or is called at night."""
 
     help = (
-        "Says what is wrong with this installation, and what to do: settings, PostgreSQL, its role and schema, "
+        "Says what is wrong with this installation, and what to do: settings, disks, PostgreSQL, its role and schema, "
         "balances and nights, broker, workers and beat, mail. It changes nothing, and takes "
         "some seconds, whatever is down. "
         "Exit status: 0 all is well, 1 something is wrong, 2 something could not be told."
