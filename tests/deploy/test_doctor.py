@@ -223,6 +223,40 @@ def test_a_version_that_nobody_tried_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert said.endswith("only 98 to 99 are tried")
 
 
+def test_damage_and_the_end_of_transaction_ids_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MOST_TRANSACTIONS", 0)
+    [said] = told(database.database_is_sound)
+    assert said.endswith(" transactions without a freeze; at some 2,100 million it stops")
+    monkeypatch.setattr(database, "MOST_TRANSACTIONS", 10)
+    damaged = {"checksum_failures": 3, "transactions": 10}
+    monkeypatch.setattr(type(database.queries), "dicts", lambda *_, **__: [damaged])
+    assert list(database.database_is_sound()) == [
+        Finding("PostgreSQL has read 3 damaged pages", "Check the disk; restore from a backup")
+    ]
+
+
+def test_a_standby_and_a_pooler_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "backend_of", lambda _: -1)
+        [note] = findings(database.pooler)
+    assert (note.what, note.level) == ("DATABASE_URL leads through a pooler", Level.NOTE)
+    standby = {"is_standby": True, "is_read_only": True, "may_write": True}
+    monkeypatch.setattr(type(database.queries), "dicts", lambda *_, **__: [standby])
+    [said] = database.server_takes_writes()
+    assert said.what == "This PostgreSQL is a standby: it takes no writes"
+
+
+def test_what_a_role_may_not_see_could_not_be_told() -> None:
+    def looks() -> list[Finding]:
+        return sql("SELECT password FROM auth_user")
+
+    sql("SET ROLE license_auditor")
+    [finding] = examination._findings(Check(Part.DATABASE, "", looks))
+    connection.close()
+    assert finding.level == Level.UNKNOWN
+    assert finding.do == "Run the doctor with the DATABASE_URL of a role that may, such as license_worker"
+
+
 def test_it_can_change_nothing() -> None:
     def writes() -> Iterator[Finding]:
         sql("DELETE FROM django_migrations")
@@ -453,6 +487,15 @@ def test_clients_of_redis_that_run_out_are_told(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(broker, "MOST_USED_PERCENT", 0)
     [said] = told(broker.clients_of_redis)
     assert said.endswith("clients of Redis are there: soon it refuses one")
+
+
+def test_results_that_cannot_be_kept_are_told(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    with closing(redis.Redis(port=1)) as nowhere:
+        monkeypatch.setattr(broker, "current_app", SimpleNamespace(backend=SimpleNamespace(client=nowhere)))
+        assert list(broker.results_are_kept()) == []
+        settings.CELERY_RESULT_BACKEND = "redis://127.0.0.1:1/0"
+        [said] = broker.results_are_kept()
+    assert said.what.startswith("Results cannot be kept: ")
 
 
 def test_messages_that_nobody_takes_are_told(redis_server: Any) -> None:

@@ -11,8 +11,10 @@ import yaml
 from django.contrib.auth.models import User
 
 from django_setup import CHECKOUT
+from doctor import balances
 from ledger.engine import drain
 from reconcile import night
+from reconcile.audit import NO_DRIFT, Cause
 from reconcile.models import RunTrigger
 from tests.conftest import sql
 from tests.deploy.conftest import program
@@ -71,6 +73,13 @@ def test_alerts_ask_for_metrics_and_labels_that_there_are(metrics: dict[str, set
     for alert in ALERTS:
         for name, labels in re.findall(r"(lbe_\w+)\{([^}]*)\}", alert["expr"]):
             assert set(re.findall(r"(\w+)(?:=|!)", labels)) <= metrics[OF_THE_HISTOGRAM.sub("", name)]
+
+
+def test_the_alert_of_drift_and_the_doctor_pass_over_the_same_causes() -> None:
+    [expression] = [alert["expr"] for alert in ALERTS if alert["alert"] == "DriftFound"]
+    passed_over = re.findall(r'cause!~"([^"]*)"', expression)[0].split("|")
+    assert {*passed_over, *NO_DRIFT} == {*balances.EXPLAINED}
+    assert {*passed_over} == {Cause.MISSED_EXPIRY, Cause.QUARANTINED, Cause.OLDER_RULES}
 
 
 def test_every_alert_is_told_in_words_and_has_a_runbook() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.utils.functional import SimpleLazyObject
 
 from monitor.log import JsonLines, Requests
 
@@ -71,8 +73,12 @@ def test_lines_of_a_request_name_it_and_its_user_and_later_ones_do_not(written: 
 
 
 def test_a_line_of_a_page_asks_nobody_who_the_user_is(database: None, written: io.StringIO) -> None:
-    answer = Client(headers={"X-Request-ID": "r2"}).post("/health/live")
-    assert answer.status_code == 405
+    def view(request: object) -> HttpResponse:
+        request.user = SimpleLazyObject(lambda: pytest.fail("it was asked for"))
+        logger.warning("within")
+        return HttpResponse()
+
+    Requests(view)(RequestFactory().get("/", headers={"X-Request-ID": "r2"}))
     assert Client(headers={"X-Request-ID": "r2"}).get("/metrics").status_code == 404
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [(line["request_id"], "user" in line) for line in lines] == [("r2", False)] * 2

@@ -3,6 +3,7 @@
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,7 +19,9 @@ from ledger.engine import drain
 from ledger.models import Quarantine, Upload
 from ledger.tally import add_up
 from license.clock import business_date
+from monitor.sql import queries
 from reconcile import night
+from reconcile.guard import trigger_faults
 from reconcile.models import RunTrigger
 from servers import Servers
 from tests.conftest import sql
@@ -104,24 +107,29 @@ def test_the_last_runs_and_the_drift_that_they_found(scrape: Scrape) -> None:
     of_night = {name: value for name, value in said.items() if name.startswith("lbe_last_run_drift")}
     assert of_night.pop('lbe_last_run_drift{cause="edited directly",trigger="night"}') == 2
     assert set(of_night.values()) == {0}
-    assert not any("manual" in name for name in said)
+    assert not any("manual" in name or '"expiry"' in name or '"lag"' in name for name in said)
 
 
 def test_a_night_of_yesterday_is_not_todays(scrape: Scrape) -> None:
     night.work(night.start(RunTrigger.NIGHT))
     assert scrape()["lbe_night_owed"] == 0
     sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1")
-    assert scrape()["lbe_night_owed"] == 1
+    sql("UPDATE reconcile_reconciliationrun SET status = 'incomplete'")
+    said = scrape()
+    assert (said["lbe_night_owed"], said['lbe_last_run_state{state="incomplete",trigger="night"}']) == (1, 1)
+    night.work(night.start(RunTrigger.NIGHT))
+    assert scrape()['lbe_last_run_state{state="complete",trigger="night"}'] == 1
 
 
 def test_a_trigger_at_fault(scrape: Scrape) -> None:
     sql("ALTER TABLE license_exportitem DISABLE TRIGGER USER")
     try:
         said = scrape()
+        faults = len(trigger_faults())
     finally:
         call_command("pgtrigger", "install")
-    assert said['lbe_trigger_faults{of="balances"}'] > 0
-    assert said['lbe_trigger_faults{of="evidence"}'] > 0
+    counts = [said[f'lbe_trigger_faults{{of="{of}"}}'] for of in ("balances", "evidence")]
+    assert (min(counts) > 0, sum(counts)) == (True, faults)
     after = scrape()
     assert after['lbe_trigger_faults{of="balances"}'] == after['lbe_trigger_faults{of="evidence"}'] == 0
 
@@ -134,8 +142,9 @@ def test_queues_quarantine_uploads_and_relays(scrape: Scrape, live_servers: Serv
     sql("INSERT INTO ledger_upload (form, uploaded_by, state, asked_at) "
         "VALUES (gen_random_uuid(), 'a', 'load', now() - interval '100 s'), "
         "(gen_random_uuid(), 'a', 'previewed', now())")  # fmt: skip
-    with session(autocommit=True) as relay:
+    with session(autocommit=True) as relay, session(autocommit=True) as counting:
         relay.execute("SELECT pg_advisory_lock_shared((x'4C63'::bigint << 48) | 2)")
+        counting.execute("SELECT pg_advisory_lock((x'4C63'::bigint << 48) | 4)")
         said = scrape()
     with redis.Redis.from_url(live_servers.broker_url) as broker:
         broker.delete("reconcile")
@@ -189,6 +198,24 @@ def test_it_writes_nothing_and_asks_as_much_of_many_licenses_as_of_few(scrape: S
         scrape()
     assert len(many) == empty
     assert not any(word in query["sql"] for query in many for word in ("INSERT", "UPDATE ", "DELETE"))
+
+
+def test_all_of_it_is_of_one_snapshot_and_given_up_before_prometheus_does(scrape: Scrape) -> None:
+    settings_of_it = set()
+
+    def write_meanwhile(execute: Any, statement: str, *rest: Any) -> Any:
+        result = execute(statement, *rest)
+        if statement == queries.load("state"):
+            with session(autocommit=True) as other:
+                other.execute("INSERT INTO ledger_failure (license_id) VALUES (1)")
+            shown = "SELECT current_setting('transaction_read_only'), current_setting('statement_timeout')"
+            settings_of_it.update(connection.connection.execute(shown).fetchone())
+        return result
+
+    with connection.execute_wrapper(write_meanwhile):
+        assert scrape()["lbe_recompute_failures_total"] == 0
+    assert settings_of_it == {"on", "5s"}
+    assert scrape()["lbe_recompute_failures_total"] == 1
 
 
 # ── Trouble ───────────────────────────────────────────────────────────────────────────────────────────────────────────
