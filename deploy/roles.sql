@@ -16,12 +16,21 @@ SET LOCAL lock_timeout = '5s'; -- rather than have everybody wait behind us
 DO $$
 DECLARE
     role text;
+    given record;
 BEGIN
     FOREACH role IN ARRAY ARRAY['license_owner', 'license_web', 'license_worker', 'license_auditor'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             EXECUTE format('CREATE ROLE %I LOGIN', role);
         END IF;
         EXECUTE format('ALTER ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', role);
+    END LOOP;
+    -- what somebody has given by hand: the rights of another role would be theirs too
+    FOR given IN
+        SELECT roleid::regrole AS role, member::regrole AS member, grantor::regrole AS grantor
+        FROM pg_auth_members
+        WHERE member IN ('license_web'::regrole, 'license_worker'::regrole, 'license_auditor'::regrole)
+    LOOP
+        EXECUTE format('REVOKE %s FROM %s GRANTED BY %s CASCADE', given.role, given.member, given.grantor);
     END LOOP;
 END $$;
 
@@ -56,6 +65,16 @@ BEGIN
             AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
     LOOP
         EXECUTE format('ALTER %s OWNER TO license_owner', of_nobody.name);
+    END LOOP;
+    -- who could hang such a function on a table of his own would write the trail with it, as the owner
+    FOR of_nobody IN
+        SELECT oid::regprocedure AS name
+        FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef AND proowner = 'license_owner'::regrole
+    LOOP
+        EXECUTE format(
+            'REVOKE ALL ON ROUTINE %s FROM PUBLIC, license_web, license_worker, license_auditor', of_nobody.name
+        );
     END LOOP;
 
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, license_web, license_worker, license_auditor', current_database());

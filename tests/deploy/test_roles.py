@@ -187,17 +187,60 @@ def test_a_session_of_a_role_is_bounded(role: str, name: str, value: str) -> Non
         assert connection.execute(f"SHOW {name}").fetchone() == (value,)
 
 
-def test_every_table_has_a_word_and_a_second_time_changes_nothing() -> None:
-    def rights() -> list[Any]:
-        return sql(
+def rights() -> list[list[Any]]:
+    """Who may do what, as PostgreSQL keeps it."""
+    return [
+        sql(
             """SELECT relname, relowner::regrole::text, array(SELECT acl::text FROM unnest(relacl) AS acl ORDER BY 1),
                 array(SELECT attname || acl::text FROM pg_attribute, unnest(attacl) AS acl
                     WHERE attrelid = pg_class.oid ORDER BY 1)
             FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY relname"""
-        )
+        ),
+        sql(
+            """SELECT proname, proacl::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+            UNION ALL SELECT nspname, array(SELECT acl::text FROM unnest(nspacl) AS acl ORDER BY 1)::text
+            FROM pg_namespace WHERE nspname = 'public'
+            UNION ALL SELECT datname, array(SELECT acl::text FROM unnest(datacl) AS acl ORDER BY 1)::text
+            FROM pg_database WHERE datname = current_database() ORDER BY 1"""
+        ),
+        sql("SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members ORDER BY 1, 2"),
+        sql("SELECT rolname, rolcreatedb, rolbypassrls, rolreplication FROM pg_roles ORDER BY 1"),
+    ]
 
+
+def test_every_table_has_a_word_and_a_second_time_changes_nothing() -> None:
     before = rights()
     assert make_roles() == []
+    assert rights() == before
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "GRANT license_owner TO license_web",
+        "GRANT pg_write_all_data TO license_auditor",
+        "ALTER ROLE license_web CREATEDB BYPASSRLS REPLICATION",
+        "GRANT EXECUTE ON FUNCTION public.{trigger}() TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION public.{trigger}() TO license_worker",
+        "GRANT CREATE ON SCHEMA public TO license_worker",
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "GRANT TEMPORARY ON DATABASE {database} TO PUBLIC",
+        "GRANT CREATE ON DATABASE {database} TO license_web",
+        "GRANT UPDATE ON ledger_licensebalance TO license_web",
+        "GRANT UPDATE (balance_cif) ON ledger_licensebalance TO license_web",
+        "GRANT SELECT (password) ON auth_user TO license_auditor",
+        "GRANT TRUNCATE ON license_license TO PUBLIC",
+        "GRANT UPDATE ON SEQUENCE ledger_balancehistory_position_seq TO license_web",
+        "GRANT USAGE ON SEQUENCE ledger_trailstatement_id_seq TO PUBLIC",
+        "ALTER TABLE license_license OWNER TO license_web",
+    ],
+)
+def test_what_somebody_has_given_by_hand_is_gone_afterwards(given: str) -> None:
+    trigger = one("SELECT min(tgname) FROM pg_trigger WHERE tgname ~ '^pgtrigger_trail_insert_'")
+    before = rights()
+    sql(given.format(trigger=trigger, database=one("SELECT current_database()")))
+    assert rights() != before
+    make_roles()
     assert rights() == before
 
 
