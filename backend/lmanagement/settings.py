@@ -9,8 +9,10 @@ import re
 import secrets
 import sys
 from datetime import timedelta
+from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import environ
@@ -54,12 +56,31 @@ def _as_flag(name: str, text: str) -> bool:
     return FLAGS[text.lower()]
 
 
+def _list(name: str, default: str = "") -> list[str]:
+    return [word.strip() for word in (env.str(name, default="") or default).split(",") if word.strip()]
+
+
+def _redis(name: str, default: str, *others: str) -> str:
+    """The message names no value: it may hold a password."""
+    value = str(env.str(name, default=default)).strip()
+    try:
+        url = urlsplit(value)
+        is_url = url.scheme in REDIS_SCHEMES and bool(url.netloc or url.path) and (url.port or True)
+    except ValueError:
+        is_url = False
+    if not is_url and value not in others:
+        forms = " or ".join(["of the form redis://:password@host:port/number", *others])
+        raise ImproperlyConfigured(f"{name} must be {forms}")
+    return value
+
+
 def _program() -> str:
     """gunicorn, celery worker, manage.py relay."""
     celery = [word for word in sys.argv[1:] if word in ("worker", "beat")]
     return " ".join([Path(sys.argv[0]).name, *(celery or sys.argv[1:2])])
 
 
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
 FLAGS = dict.fromkeys(("true", "on", "yes", "y", "1"), True) | dict.fromkeys(("false", "off", "no", "n", "0"), False)
 
 # the first that says something wins
@@ -73,7 +94,12 @@ for file in (BACKEND / ".env", CHECKOUT / ".env", CHECKOUT / ".local" / "servers
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or secrets.token_urlsafe(50)
 DEBUG = _flag("DEBUG", default=False)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
+for host in ALLOWED_HOSTS:
+    if not re.fullmatch(r"[*]|[.]?[a-z0-9-]+([.][a-z0-9-]+)*|\[[0-9a-f:.]+\]", host, re.ASCII | re.IGNORECASE):
+        raise ImproperlyConfigured(
+            f"ALLOWED_HOSTS must be hosts without https:// and without a port, with commas between: {host!r}"
+        )
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -230,13 +256,19 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # --- the night's report -----------------------------------------------------------------------------------------------
-REPORT_RECIPIENTS = [address.strip() for address in env.list("REPORT_RECIPIENTS", default=[])]
+REPORT_RECIPIENTS = _list("REPORT_RECIPIENTS")
 for address in REPORT_RECIPIENTS:
     try:
         validate_email(address)
     except ValidationError:
         raise ImproperlyConfigured(f"REPORT_RECIPIENTS must be addresses, with commas between: {address!r}") from None
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="license-manager@localhost")
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or "license-manager@localhost"
+try:
+    validate_email(parseaddr(DEFAULT_FROM_EMAIL)[1])
+except ValidationError:
+    raise ImproperlyConfigured(
+        f"DEFAULT_FROM_EMAIL must be an address, like licenses@example.com: {DEFAULT_FROM_EMAIL!r}"
+    ) from None
 EMAIL_URL = env.str("EMAIL_URL", default="")
 if REPORT_RECIPIENTS and not EMAIL_URL:
     raise ImproperlyConfigured("REPORT_RECIPIENTS wants mail: EMAIL_URL must say through which server it goes")
@@ -244,7 +276,10 @@ if EMAIL_URL and not re.fullmatch(
     r"(smtp|smtp\+tls|smtp\+ssl)://([^/?#@]*@)?[^/?#@:]+(:[0-9]+)?/?|(filemail|consolemail)://.*", EMAIL_URL
 ):
     raise ImproperlyConfigured("EMAIL_URL must be of the form smtp+tls://user:password@host:587")
-vars().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+try:
+    vars().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+except ValueError as error:
+    raise ImproperlyConfigured(f"EMAIL_URL cannot be read: {error}") from None
 EMAIL_TIMEOUT = 10
 HISTORY_DAYS = _days("HISTORY_DAYS", default=1100)
 REPORT_DAYS = _days("REPORT_DAYS", default=90)
@@ -274,10 +309,8 @@ if LOG_FORMAT == "json":
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="redis://localhost:6379/0")
-if not re.match(r"[a-z+]+://.", CELERY_BROKER_URL):
-    raise ImproperlyConfigured("CELERY_BROKER_URL must be of the form redis://:password@host:port/number")
-CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default=CELERY_BROKER_URL)
+CELERY_BROKER_URL = _redis("CELERY_BROKER_URL", "redis://localhost:6379/0")
+CELERY_RESULT_BACKEND = _redis("CELERY_RESULT_BACKEND", CELERY_BROKER_URL, "django-db")
 CELERY_TIMEZONE = env.str("CELERY_TIMEZONE", default="") or "UTC"
 try:
     ZoneInfo(CELERY_TIMEZONE)

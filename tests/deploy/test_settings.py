@@ -29,7 +29,7 @@ def test_every_documented_setting_is_explained_in_the_example() -> None:
 def test_every_setting_that_is_read_is_documented_in_the_example() -> None:
     """settings.py reads all but PGAPPNAME, which is libpq's."""
     code = (BACKEND / "lmanagement/settings.py").read_text(encoding="utf-8")
-    read = set(re.findall(r"""(?:env\.\w+|_seconds|_days|_flag)\(\s*"([A-Z_]+)\"""", code))
+    read = set(re.findall(r"""(?:env\.\w+|_seconds|_days|_flag|_list|_redis)\(\s*"([A-Z_]+)\"""", code))
     assert read
     assert read | {"PGAPPNAME"} == set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
 
