@@ -82,7 +82,22 @@ def test_nobody_else_is_become(arguments: tuple[str, ...], installation: dict[st
     assert "usage: license-manage" in done.stderr
 
 
-def test_a_line_that_says_nothing_is_named_by_its_file_alone(installation: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "etc.env").write_text("SECRET secret\n")
+@pytest.mark.parametrize("line", ["SECRET secret", "=secret", "SECRET KEY=secret", "export KEY=secret", "KEY =secret"])
+def test_a_line_that_says_nothing_is_named_by_its_file_alone(
+    line: str, installation: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "etc.env").write_text(f"{line}\n")
     done = license_manage(installation, "web", "check")
-    assert (done.returncode, done.stderr) == (2, f"license-manage: a line of {tmp_path}/etc.env is not NAME=value\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"license-manage: a line of {tmp_path}/etc.env is not NAME=value\n"
+
+
+@pytest.mark.parametrize("value", ['"secret"', "'secret'", r"sec\ret", " secret", "secret ", "secret\r"])
+def test_what_systemd_would_read_otherwise_is_refused(value: str, installation: dict[str, str], tmp_path: Path) -> None:
+    """It takes quotes, backslashes and blanks away: services would have another key than commands."""
+    (tmp_path / "etc.env").write_text(f"DEBUG=\nKEY={value}\n")
+    done = license_manage(installation, "web", "check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"license-manage: KEY in {tmp_path}/etc.env must have no quotes, no backslash and no blanks around its value\n"
+    )
