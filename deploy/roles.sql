@@ -1,6 +1,6 @@
 -- The database roles of an installation, and what each may do. By a superuser, in the database of the installation, after
 -- each migrate; again at any time, it changes nothing that is so already:
---     psql --dbname=license_manager --file=deploy/roles.sql
+--     psql --set=ON_ERROR_STOP=1 --dbname=license_manager --file=deploy/roles.sql
 --
 --   license_owner    owns all of it; migrates. Nothing that runs for long logs in as the owner.
 --   license_web      the pages and the API: facts, never balances. It has no right on the outbox and on the trail either:
