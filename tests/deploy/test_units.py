@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from django_setup import CHECKOUT
 from processes import STOP_SECONDS
 from tests.deploy.conftest import program
-from tests.deploy.units import UNITS, directives, placed, text_of
+from tests.deploy.units import BIN, UNITS, directives, placed, text_of
 
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 EXPOSURE = 13
@@ -44,11 +45,68 @@ def test_they_are_confined_alike() -> None:
 def test_each_comes_back_and_ends_in_peace(unit: str) -> None:
     says = directives(unit)
     assert says["Restart"] == ["always"]
+    assert says["RestartSec"] == ["5"]  # docs/install.md says so
     assert says["StartLimitIntervalSec"] == ["0"]
-    assert set(says) >= {"MemoryMax", "TasksMax"}
     if "worker" in says["ExecStart"][0] or "gunicorn" in says["ExecStart"][0]:
         assert says["KillMode"] == ["mixed"]
         assert says["TimeoutStopSec"] == [str(STOP_SECONDS)]
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_one_process_that_wants_too_much_is_ended_alone_and_each_has_enough(unit: str) -> None:
+    says = directives(unit)
+    [memory], [tasks] = says["MemoryMax"], says["TasksMax"]
+    number, unit_of_it = int(memory[:-1]), memory[-1]
+    assert number * {"M": 1, "G": 1024}[unit_of_it] >= 256
+    assert int(tasks) >= 64
+    assert says["OOMPolicy"] == ["continue"]
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_it_has_begun_when_its_program_says_so_or_is_there(unit: str) -> None:
+    """Of all of them only gunicorn tells systemd; on SIGHUP it takes new workers before the old ones go."""
+    says = directives(unit)
+    is_gunicorn = "gunicorn" in says["ExecStart"][0]
+    assert says["Type"] == ["notify" if is_gunicorn else "simple"]
+    assert says.get("ExecReload", []) == (["/bin/kill -HUP $MAINPID"] if is_gunicorn else [])
+
+
+def test_they_begin_with_the_server_after_what_they_ask() -> None:
+    for unit in (*SERVICES, "license.target"):
+        assert directives(unit)["WantedBy"] == ["multi-user.target"]
+    for unit in SERVICES:
+        assert directives(unit)["After"] == ["network.target postgresql.service redis-server.service"]
+    assert directives("celery-worker.service")["Also"] == ["celery-night.service"]
+
+
+def test_each_writes_where_systemd_makes_it_a_place() -> None:
+    """A runtime directory is removed when its service stops: no two may share one."""
+    of_its_own: list[str] = []
+    for unit in SERVICES:
+        says = directives(unit)
+        assert says["Group"] == says["User"]
+        assert says["Environment"][0] == f'"PATH={BIN}"'
+        command = says["ExecStart"][0]
+        for written, directory, root in (
+            ("logfile", "LogsDirectory", "/var/log/"),
+            ("pidfile", "RuntimeDirectory", "/var/run/"),
+        ):
+            files = re.findall(rf"--{written}=(\S+)", command)
+            assert [f"{Path(file).parent}" for file in files] == [f"{root}{name}" for name in says.get(directory, [])]
+            of_its_own += files
+        of_its_own += [f"runtime {name}" for name in says.get("RuntimeDirectory", [])]
+        assert says.get("LogsDirectoryMode", ["0750"]) == ["0750"]
+        if " worker " in command:
+            of_its_own.append((re.findall(r"--hostname=(\S+)", command) or ["celery@%%h"])[0])
+            assert of_its_own[-1].endswith("@%%h")  # systemd's own %h is a home
+    assert len(of_its_own) == len(set(of_its_own)) >= 11
+
+
+def test_nobody_but_nginx_beside_them_reaches_the_pages() -> None:
+    nginx = (CHECKOUT / "deploy/nginx/license-manager.conf").read_text(encoding="utf-8")
+    [address] = set(re.findall(r"proxy_pass http://(.+);", nginx))
+    assert f"--bind={address} " in directives("license-web.service")["ExecStart"][0]
+    assert address.startswith("127.0.0.1:")
 
 
 @pytest.mark.parametrize("unit", SERVICES)
