@@ -25,6 +25,7 @@ from tests.web.conftest import forget_people
 
 CONF = CHECKOUT / "deploy/nginx/license-manager.conf"
 NAME = "licenses.example.com"
+TOKEN = "of-those-who-watch-01"  # noqa: S105
 AROUND = """
 {user}
 daemon off;
@@ -69,6 +70,7 @@ def site(tmp_path: Path) -> Site:
         ("listen 443 ", f"listen 127.0.0.1:{found.https} "),
         ("proxy_pass http://127.0.0.1:8000;", f"proxy_pass http://127.0.0.1:{found.pages};"),
         ("/etc/letsencrypt/live/licenses.example.com", str(tmp_path)),
+        ("root /var/www/html;", f"root {tmp_path}/html;"),
     ):
         assert there in text
         text = text.replace(there, here)
@@ -89,6 +91,7 @@ def test_nginx_understands_it(site: Site) -> None:
 def up(site: Site, database: None, tmp_path: Path) -> Generator[Site]:
     """While nginx and the pages behind it are up, with the settings that the example of an environment has."""
     environment = {"TRUSTED_PROXY": "127.0.0.1", "ALLOWED_HOSTS": NAME, "SECRET_KEY": settings.SECRET_KEY}
+    environment["METRICS_TOKEN"] = TOKEN
     forget_people()
     with pages(site.pages, "pages.log", tmp_path, environment), running(site.command, tmp_path / "nginx.log"):
         until(lambda: "Listening at" in (tmp_path / "pages.log").read_text(), "the pages are up")
@@ -122,11 +125,25 @@ def test_it_stands_before_the_pages(up: Site, tmp_path: Path) -> None:
         plain.request("GET", "/licenses/?q=1", headers={"Host": NAME})
         moved = plain.getresponse()
         assert (moved.status, moved.headers["Location"]) == (301, f"https://{NAME}/licenses/?q=1")
+    proof = tmp_path / "html/.well-known/acme-challenge/name-is-ours"
+    proof.parent.mkdir(parents=True)
+    proof.write_text("yes")
+    with closing(HTTPConnection("127.0.0.1", up.http, timeout=PATIENCE_SECONDS)) as certbot:  # also to renew
+        certbot.request("GET", f"/{proof.relative_to(tmp_path / 'html')}", headers={"Host": NAME})
+        assert certbot.getresponse().read() == b"yes"
+    with (
+        create_connection(("127.0.0.1", up.https), timeout=PATIENCE_SECONDS) as other,
+        pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"),
+    ):
+        ssl.create_default_context(cafile=tmp_path / "fullchain.pem").wrap_socket(
+            other, server_hostname="elsewhere.org"
+        )
 
     response, form = ask("GET", "/login/")
     assert response.status == 200
     assert "max-age" in response.headers["Strict-Transport-Security"]  # the pages know that it is https
     cookie = response.headers["Set-Cookie"].partition(";")[0]
+    assert ask("GET", "/metrics", Authorization=f"Bearer {TOKEN}")[0].status == 404  # from the outside, even so
     style_sheet = re.findall(r'href="(/static/[^"]+[.]css)"', form)[0]
     assert ask("GET", style_sheet)[0].status == 200
 
