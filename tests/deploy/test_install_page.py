@@ -29,6 +29,14 @@ def test_every_command_that_it_has_somebody_run_is_one_of_ours() -> None:
     assert {command for _, command in run} <= set(get_commands())
 
 
+@pytest.mark.parametrize("page", ["install", "configuration", "upgrade", "drills"])
+def test_rights_that_could_not_be_given_are_a_failure(page: str) -> None:
+    """By default psql goes on after an error, and ends with status 0."""
+    lines = re.findall(r"^.*psql .*roles[.]sql.*$", (CHECKOUT / f"docs/{page}.md").read_text("utf-8"), re.MULTILINE)
+    assert lines
+    assert all("--set=ON_ERROR_STOP=1" in line for line in lines)
+
+
 def test_every_unit_is_in_its_table_with_its_user() -> None:
     rows = dict(re.findall(r"^\| `([\w-]+)` \| `(\w+)` \|", PAGE, re.MULTILINE))
     assert rows == {path.stem: directives(path.name)["User"][0] for path in UNITS.glob("*.service")}
