@@ -2,12 +2,11 @@
 
 import logging
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Any
 
 from celery import Celery, Task
+from celery.apps.beat import Beat
 from celery.beat import Service
 from celery.signals import beat_init, celeryd_init, task_failure, task_prerun
 from django.db import close_old_connections, connections
@@ -51,21 +50,18 @@ def _let_go_of_its_connection(**_: Any) -> None:
     connections.close_all()
 
 
-@beat_init.connect
-def _end_when_told(sender: Service, **_: Any) -> None:
-    """Let beat end on SIGTERM wherever it is: at the latest after its next tick.
+class _Service(Service):
+    """Beat ends on SIGTERM wherever it is: at the latest after its next tick, and while it begins, too.
 
-    Celery's own handler raises SystemExit, and where that hits the callback of a weak reference or a `__del__`, such as
-    run while a connection is opened, Python drops it: beat would go on for ever.
+    Celery's handler has the schedule saved by `sync`, and raises SystemExit. Where that hits the callback of a weak
+    reference or a `__del__`, such as run while a connection is opened, Python drops it, and beat would go on for ever.
+    And a schedule that is only being made would be made once more in order to be saved.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        theirs = signal.getsignal(number)
-        if callable(theirs):  # it is not in a beat that its worker ends
 
-            def stop(number: int, frame: FrameType | None, theirs: Any = theirs) -> None:
-                sender.stop()
-                if "scheduler" not in vars(sender):
-                    sys.exit(0)  # it has just begun, and has nothing to save: theirs would make one to save it
-                theirs(number, frame)
+    def sync(self) -> None:
+        self.stop()
+        if "scheduler" in vars(self):
+            super().sync()
 
-            signal.signal(number, stop)
+
+Beat.Service = _Service

@@ -225,6 +225,55 @@ def test_beat_ends_whatever_it_is_at_when_it_is_told(tmp_path: Path) -> None:
     assert "Exception ignored in" in (tmp_path / "log").read_text()
 
 
+# Sends itself SIGTERM while its scheduler is made: as the first thing, where Celery is in the middle of importing what
+# keeps results, when the schedule is there and not yet in place, and in a __del__.
+TOLD_WHILE_IT_BEGINS = """
+import os, signal, sys
+from celery import beat
+
+def be_told():
+    print("told", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+class Importing:
+    def find_spec(self, name, *_):
+        if name == "celery.backends.asynchronous":
+            assert "celery.backends.redis" in sys.modules
+            be_told()
+
+class Trap:
+    def __del__(self):
+        be_told()
+
+class Scheduler(beat.PersistentScheduler):
+    def setup_schedule(self):
+        moment = os.environ["MOMENT"]
+        if moment == "first":
+            be_told()
+        if moment == "import":
+            sys.meta_path.insert(0, Importing())
+        if moment == "dropped":
+            Trap()
+        super().setup_schedule()
+        if moment == "last":
+            be_told()
+"""
+
+
+@pytest.mark.parametrize("moment", ["first", "import", "last", "dropped"])
+def test_beat_ends_when_it_is_told_while_it_begins(moment: str, tmp_path: Path) -> None:
+    (tmp_path / "trap.py").write_text(TOLD_WHILE_IT_BEGINS)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "MOMENT": moment}
+    command = words(f"{BEAT} --scheduler trap:Scheduler --schedule {tmp_path / 'schedule'}")
+    with running(command, tmp_path / "log", environment=environment) as process:
+        until(lambda: process.poll() is not None, "it has ended")
+    said = (tmp_path / "log").read_text()
+    assert "told" in said
+    assert process.returncode == 0, said
+    assert ("Exception ignored in" if moment == "dropped" else "Shutting down") in said
+    assert ("Traceback" in said) == (moment == "dropped"), said
+
+
 FROM_A_SHELL = """
 import json
 from license.tasks import sync_all_licenses
