@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,18 +15,22 @@ from urllib.parse import urlsplit
 import environ
 import psycopg
 import pytest
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
+from api import webhooks
+from api.models import Webhook
 from django_setup import CHECKOUT
 from embedded.binaries import find_postgres_bindir, get_major_version, postgres_bindirs
 from embedded.postgres import PostgresServer
 from ledger import feed
 from ledger.engine import drain
-from ledger.models import LicenseChange
+from ledger.models import LicenseBalance, LicenseChange
 from license.models import ExportItem, License
 from processes import running
 from reconcile.guard import State, trigger_faults
+from tests.api.receiver import Receiver
 from tests.conftest import assert_balances_follow_facts, one, sql
 from tests.deploy.operators import Operator, commands
 from tests.faults import world
@@ -49,6 +54,7 @@ RIGHTS = """
     ORDER BY relname
 """
 """Of tables: of their owner, a newer PostgreSQL knows one more."""
+BALANCE = ("license_id", "balance_cif")
 SECURITY = (
     "SELECT proname, prosrc, proacl::text, proowner::regrole::text, proconfig FROM pg_proc WHERE prosecdef ORDER BY 1"
 )
@@ -62,7 +68,47 @@ class Dump:
     server: PostgresServer
     seen: int
     """By those who follow the feed: the last position that was given, after the dump."""
+    erp: "Follower"
+    """A webhook sends to it, and goes on after the dump."""
     rights: list[Any]
+
+
+class Follower(Receiver):
+    """Keeps balances by what it is sent, as docs/api.md says: passes over what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.balances: dict[int, Decimal | None] = {}
+        self._seen: set[int] = set()
+        self._taken = 0
+
+    def take(self) -> None:
+        """What has come since. The same id says the same."""
+        for message, event in self.got[self._taken :]:
+            assert [same["data"]["items"] for other, same in self.got if other == message].count(
+                event["data"]["items"]
+            ) == self.ids.count(message)
+            for item in event["data"]["items"]:
+                if item["position"] not in self._seen:
+                    self._seen.add(item["position"])
+                    self.balances[item["license_id"]] = item["balance"] and Decimal(item["balance"]["balance_cif"])
+        self._taken = len(self.got)
+
+    def list_all(self) -> None:
+        """As its owner is told to do after a restore."""
+        self.balances = dict.fromkeys(self.balances) | dict(LicenseBalance.objects.values_list(*BALANCE))
+
+    def assert_knows_all(self) -> None:
+        known = {license: balance for license, balance in self.balances.items() if balance is not None}
+        assert known == dict(LicenseBalance.objects.values_list(*BALANCE))
+        assert (self.wrong, self.open_transactions) == ([], 0)
+
+
+def send_all() -> None:
+    """What webhooks are due, and have failed, too."""
+    webhooks.resume(Webhook.objects.get())
+    while webhooks.send_due():
+        pass
 
 
 def programs() -> list[Path]:
@@ -121,7 +167,16 @@ def writers(folder: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def dump(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Generator[Dump]:
+def erp() -> Generator[Follower]:
+    follower = Follower()
+    with follower.up():
+        yield follower
+
+
+@pytest.fixture(scope="module")
+def dump(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker, erp: Follower
+) -> Generator[Dump]:
     """Of the oldest PostgreSQL that is here, while writers write and a relay follows them."""
     folder = tmp_path_factory.mktemp("installation")
     with postgres(folder / "server", programs()[0]) as server, django_db_blocker.unblock():
@@ -139,12 +194,17 @@ def dump(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBl
             session.execute(world.WORLD)
             rights = session.execute(RIGHTS).fetchall(), session.execute(SECURITY).fetchall()
             drain()
+            auditor = User.objects.create_user("erp")
+            auditor.groups.add(Group.objects.get(name="auditor"))
+            erp.secret = webhooks.add(auditor, erp.url).secret
+            erp.list_all()
             with (
                 running(relay, folder / "relay.log", environment={**os.environ, **environment}),
                 writers(folder, environment),
             ):
                 until(lambda: fewest() > AT_LEAST)
-                feed.publish()
+                erp.answers = [200, 503]
+                send_all()  # the dump has a message whose answer was no
                 lock = f"((x'4C62'::bigint << 48) | {NOT_FOLLOWED})"
                 session.execute(f"SELECT pg_advisory_lock({lock})")
                 session.execute(
@@ -156,10 +216,11 @@ def dump(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBl
                 taken = fewest()
                 until(lambda: fewest() > taken + AT_LEAST)
             drain()
-            while feed.publish():
-                pass
+            send_all()
+            erp.take()
+            erp.assert_knows_all()
             seen = feed.newest()
-        yield Dump(folder / "dump", server, seen, list(rights))
+        yield Dump(folder / "dump", server, seen, erp, list(rights))
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +248,20 @@ class Place:
         assert f"{NO_DRIFT}; 0 changes pending." in self.operator.types(repair)
         assert_balances_follow_facts()
         assert one("SELECT count(*) FROM reconcile_drift") == 0
+
+    def tells_followers(self, dump: Dump) -> None:
+        """Who has seen what came after the dump is told so, or is sent nothing that he would pass over."""
+        sent = len(dump.erp.got)
+        dump.erp.list_all()
+        sql("UPDATE license_exportitem SET cif_fc = cif_fc + 1 WHERE id < 1000000 AND cif_fc > 0")
+        drain()
+        assert_balances_follow_facts()
+        send_all()
+        dump.erp.take()
+        assert len(dump.erp.got) > sent
+        dump.erp.assert_knows_all()
+        assert dump.seen < feed.newest()
+        assert not feed.is_known(dump.seen)
 
 
 @pytest.fixture
@@ -230,15 +305,10 @@ def test_a_dump_while_writers_write_is_restored_and_proven(place: Place, dump: D
     license = License.objects.create(license_number="0399999999", license_date="2026-01-01")
     ExportItem.objects.create(license=license, cif_fc=7)
     assert LicenseChange.objects.filter(license_id=license.pk).count() == 2
-    drain()
-    assert_balances_follow_facts()
-    # and whoever followed the feed is told
-    feed.publish()
-    assert dump.seen < feed.newest()
-    assert not feed.is_known(dump.seen)
+    place.tells_followers(dump)
 
 
-def test_only_data_leave_triggers_that_are_set_again(place: Place) -> None:
+def test_only_data_leave_triggers_that_are_set_again(place: Place, dump: Dump) -> None:
     migrate, load, install = commands("Restoring only data")
     place.operator.types(migrate)
     sql(f"CREATE TABLE public.storm_journal ({world.JOURNAL})")  # the writers' own, which no migration makes
@@ -254,6 +324,7 @@ def test_only_data_leave_triggers_that_are_set_again(place: Place) -> None:
     place.proves_it()
     license = License.objects.create(license_number="0399999999", license_date="2026-01-01")
     assert LicenseChange.objects.filter(license_id=license.pk).count() == 1
+    place.tells_followers(dump)
 
 
 def test_what_somebody_wrote_with_the_triggers_off_is_found_and_repaired(place: Place) -> None:
@@ -270,3 +341,9 @@ def test_what_somebody_wrote_with_the_triggers_off_is_found_and_repaired(place: 
     assert f"{NO_DRIFT}; 0 changes pending." in said
     assert_balances_follow_facts()
     assert trigger_faults() == []
+    # of a copy that is only looked at, nobody is told
+    [pause] = commands("A copy to look at")
+    place.operator.types(pause)
+    sql("UPDATE api_webhook SET next_try_at = now()")
+    assert Webhook.objects.get().position < feed.newest()
+    assert webhooks.send_due() == 0
