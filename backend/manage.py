@@ -21,7 +21,7 @@ WHAT_TO_DO = {
     "42P01": "The database lacks a table: run manage.py migrate.",
     "42703": "The database lacks a column: run manage.py migrate.",
     "42501": "The database role of DATABASE_URL lacks a right.",
-    "25006": "The database is read-only: is it a standby, or is its disk full?",
+    "25006": "The database is read-only: is it a standby, is its disk full, or may the role of DATABASE_URL only read?",
     "28": "The database refuses the user or password of DATABASE_URL.",
     "3D": "There is no such database; DATABASE_URL names it.",
     "53": "The database has run out of something: connections, memory or disk.",

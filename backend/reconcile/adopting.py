@@ -44,6 +44,11 @@ def compare() -> Iterator[Compared]:
         yield Compared(len(license_ids), row["compared"], different)
 
 
+def may_build() -> bool:
+    """Whether the role that is logged in may write balances."""
+    return queries.column("may_build") == [True]
+
+
 def build() -> Iterator[tuple[int, Outcome]]:
     """Make every balance right: how many licenses were looked at, and what was done. Pending changes are worked off
     first. Broken off anywhere, it can be begun again, and goes on with what is left."""

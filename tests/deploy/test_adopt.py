@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from ledger.engine import Outcome
+from reconcile import adopting
+from reconcile.management.commands import adopt as command
+from tests.acceptance.conftest import manage
 from tests.conftest import assert_balances_follow_facts, empty_tables, one, sql
+from tests.roles import url_of
 
 FACTS = """
     INSERT INTO license_company (id, iec) VALUES (1, '0000000001');
@@ -94,6 +99,18 @@ def test_what_is_stored_as_text_is_compared_as_the_number_that_it_is(old_columns
     assert [row["stored"] for row in rows(report)] == ["n/a"]
 
 
+@pytest.mark.parametrize("kind", ["smallint USING is_null::int", "char(1) USING left(is_null::text, 1)"])
+def test_a_flag_is_a_flag_in_numbers_and_words_too(kind: str, old_columns: None, report: Path) -> None:
+    load()
+    sql(f"ALTER TABLE license_license ALTER is_null TYPE {kind}")
+    sql("ALTER TABLE license_license ALTER is_expired TYPE text USING CASE WHEN is_expired THEN 'Yes' ELSE 'no' END")
+    adopt(f"--output={report}", status=1)
+    assert [(row["field"], row["stored"]) for row in rows(report)] == [("is_expired", "Yes")]
+    sql("UPDATE license_license SET is_expired = CASE id WHEN 1 THEN '' ELSE 'N' END")
+    adopt(f"--output={report}", status=1)
+    assert [(row["license_number"], row["stored"]) for row in rows(report)] == [("0310000001", ""), ("0310000002", "N")]
+
+
 def test_balances_of_ours_that_came_along_are_compared_too(old_columns: None, report: Path) -> None:
     load(first="600, false, false")
     adopt(status=0)
@@ -148,6 +165,50 @@ def test_a_report_that_cannot_be_written_stops_it_before_it_builds(old_columns: 
         call_command("adopt", f"--output={tmp_path}")
     assert refused.value.returncode == 2
     assert one("SELECT count(*) FROM ledger_licensebalance") == 0
+
+
+@pytest.mark.parametrize("role", ["license_web", "license_auditor"])
+def test_a_role_that_may_not_build_is_told_so_before_all_else(role: str, old_columns: None, report: Path) -> None:
+    load()
+    url = url_of(role)
+    done = manage("adopt", f"--output={report}", DATABASE_URL=url)
+    assert (done.returncode, done.stdout, report.exists()) == (2, "", False)
+    assert "may not write balances" in done.stderr
+    assert manage("adopt", "--dry-run", f"--output={report}", DATABASE_URL=url).returncode == 1
+    assert len(rows(report)) == 1
+
+
+def test_broken_off_it_goes_on_with_what_is_left(
+    old_columns: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load()
+    monkeypatch.setattr(adopting, "LICENSES_AT_ONCE", 1)
+    work = adopting.recompute
+
+    def broken_off(license_ids: list[int]) -> Outcome:
+        if 2 in license_ids:
+            raise KeyboardInterrupt
+        return work(license_ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adopting, "recompute", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            call_command("adopt")
+    assert one("SELECT license_id FROM ledger_licensebalance") == 1
+    adopt(status=1)
+    assert capsys.readouterr().out.endswith("1 licenses were written, 2 proved: all are right.\n")
+    assert_balances_follow_facts()
+
+
+def test_more_than_is_shown_is_in_the_report(
+    old_columns: None, report: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "SHOWN", 2)
+    monkeypatch.setattr(adopting, "LICENSES_AT_ONCE", 1)
+    load(first="1, true, true", second="2, true, true")
+    adopt("--dry-run", f"--output={report}", status=1)
+    assert capsys.readouterr().out.endswith(f"… and 2 more: {report} has all.\nNothing was changed.\n")
+    assert len(rows(report)) == 4
 
 
 def test_a_license_that_cannot_be_computed_is_named(old_columns: None) -> None:

@@ -50,7 +50,10 @@ WITH expected AS MATERIALIZED (
     SELECT
         *,
         stored IS DISTINCT FROM expected AND CASE
-            WHEN expected IN ('true', 'false') OR stored !~ '^-?[0-9]{1,40}([.][0-9]{1,40})?$' THEN true
+            -- flags, as booleans, numbers and words
+            WHEN expected = 'true' THEN lower(stored) NOT IN ('true', 't', '1', 'yes', 'y')
+            WHEN expected = 'false' THEN lower(stored) NOT IN ('false', 'f', '0', 'no', 'n')
+            WHEN stored !~ '^-?[0-9]{1,40}([.][0-9]{1,40})?$' THEN true
             -- a number of more places than ours, as binary ones are, is the same where it rounds to the same
             ELSE round(stored::numeric, scale(expected::numeric)) <> expected::numeric
         END AS is_different

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import shutil
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,7 +17,7 @@ from license import tables
 from license.formats import grouped, safe_cell
 from license.models import License
 from license.progress import license_bar
-from reconcile.adopting import StoredNumber, build, compare
+from reconcile.adopting import StoredNumber, build, compare, may_build
 from reconcile.audit import audit_all, together
 from reconcile.guard import trigger_faults
 
@@ -42,8 +44,13 @@ class Command(BaseCommand):
         if faults := trigger_faults():
             told = "\n".join(str(fault) for fault in faults)
             raise CommandError(f"{told}\nNothing was done: writes could go unseen.", returncode=2)
-        different = self._compare()
-        self._report(different, output)
+        if not dry_run and not may_build():
+            raise CommandError(
+                "The database role of DATABASE_URL may not write balances: the worker's may (license_worker). "
+                "Nothing was done; --dry-run only looks.",
+                returncode=2,
+            )
+        different = self._compare(output)
         if dry_run:
             self.stdout.write("Nothing was changed.")
         else:
@@ -51,43 +58,47 @@ class Command(BaseCommand):
         if different:
             sys.exit(1)
 
-    def _compare(self) -> list[StoredNumber]:
-        different: list[StoredNumber] = []
-        licenses = numbers = 0
-        with license_bar() as bar:
+    def _compare(self, output: Path | None) -> int:
+        """Report what differs, before anything is built: afterwards nobody can tell any more what was stored in our
+        tables. How many they are: it may be every number that there is, so they are not kept."""
+        shown: list[StoredNumber] = []
+        licenses = numbers = different = 0
+        with TemporaryFile("w+", encoding="utf-8", newline="") as report, license_bar() as bar:
             task = bar.add_task("comparing", total=License.objects.count())
-            for compared in compare():
-                licenses += compared.licenses
-                numbers += compared.numbers
-                different += compared.different
-                bar.advance(task, compared.licenses)
-        self.stdout.write(f"{licenses} licenses, {numbers} stored numbers and flags, {len(different)} of them differ.")
-        return different
-
-    def _report(self, different: list[StoredNumber], output: Path | None) -> None:
-        """Before anything is built: afterwards nobody can tell any more what was stored in our tables."""
-        if output is not None:
-            text = io.StringIO()
-            writer = csv.DictWriter(text, FIELDS)
-            writer.writeheader()
-            writer.writerows({name: safe_cell(cell) for name, cell in asdict(number).items()} for number in different)
             try:
-                output.write_text(text.getvalue(), encoding="utf-8")
+                writer = csv.DictWriter(report, FIELDS)
+                writer.writeheader()
+                for compared in compare():
+                    licenses += compared.licenses
+                    numbers += compared.numbers
+                    different += len(compared.different)
+                    shown += compared.different[: SHOWN - len(shown)]
+                    if output is not None:
+                        writer.writerows(_row(number) for number in compared.different)
+                    bar.advance(task, compared.licenses)
+                if output is not None:
+                    report.seek(0)
+                    with output.open("w", encoding="utf-8", newline="") as file:
+                        shutil.copyfileobj(report, file)
             except OSError as error:
                 raise CommandError(
                     f"{output} cannot be written: {error.strerror}. Nothing was done.", returncode=2
                 ) from None
-        if not different:
-            return
+        self.stdout.write(f"{licenses} licenses, {numbers} stored numbers and flags, {different} of them differ.")
+        if shown:
+            self._show(shown)
+        if different > SHOWN:
+            where = f"{output} has all" if output else "--output=FILE writes all"
+            self.stdout.write(f"… and {different - SHOWN} more: {where}.")
+        return different
+
+    def _show(self, different: list[StoredNumber]) -> None:
         table = tables.table("license number", "serial number", "field", "stored >", "expected >", "stored in")
-        for number in different[:SHOWN]:
+        for number in different:
             table.add_row(*("" if cell is None else grouped(str(cell)) for cell in astuple(number)))
         text = io.StringIO()
         tables.show(tables.console(text), table)
         self.stdout.write(text.getvalue(), ending="")
-        if len(different) > SHOWN:
-            where = f"{output} has all" if output else "--output=FILE writes all"
-            self.stdout.write(f"… and {len(different) - SHOWN} more: {where}.")
 
     def _build(self) -> None:
         built = Outcome()
@@ -105,3 +116,7 @@ class Command(BaseCommand):
                 returncode=2,
             )
         self.stdout.write(f"{built.written} licenses were written, {left.licenses_checked} proved: all are right.")
+
+
+def _row(number: StoredNumber) -> dict[str, str]:
+    return {name: safe_cell(cell) for name, cell in asdict(number).items()}
