@@ -168,3 +168,14 @@ def test_old_and_new_side_by_side_while_people_write(
             "SELECT count(*), count(*) FILTER (WHERE is_null = (balance_cif < 600)), min(rule_version)"
             " FROM ledger_licensebalance"
         ).fetchone() == (LICENSES, LICENSES, 3)  # fmt: skip
+
+    # and back again: the old code works on the new schema, and its rules are put back
+    assert "replaced. Every license is suspect" in manage(BACKEND, "audit_drift", url=engine, status=1)
+    manage(BACKEND, "pgtrigger", "install", url=owner)
+    said = manage(BACKEND, "audit_drift", url=engine, status=1)
+    assert "suspect" not in said
+    assert [line.split()[1:] for line in said.splitlines() if "rule_version" in line] == (
+        [["rule_version", "3", "2", "unknown"]] * LICENSES
+    )
+    manage(BACKEND, "sync_licenses", url=engine)
+    manage(BACKEND, "audit_drift", url=engine)

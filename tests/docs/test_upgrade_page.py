@@ -5,34 +5,37 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from django_setup import CHECKOUT
 
 STEPS = re.findall(r"^( *)```sh\n(.*?)^ *```", (CHECKOUT / "docs" / "upgrade.md").read_text(), re.DOTALL | re.MULTILINE)
 DEPLOY = CHECKOUT / "deploy"
-OLD = "/opt/license-manager"
+INSTALLED = "/opt/license-manager"
 
 
-def test_services_and_commands_move_to_the_new_folder(tmp_path: Path) -> None:
-    new, units, commands = tmp_path / "new", tmp_path / "units", tmp_path / "sbin"
-    shutil.copytree(DEPLOY / "systemd", new / "deploy" / "systemd")
-    shutil.copy(DEPLOY / "license-manage", new / "deploy")
+@pytest.mark.parametrize("way", ["NEW", "OLD"])
+def test_services_and_commands_move_to_a_folder(way: str, tmp_path: Path) -> None:
+    folder, units, commands = tmp_path / "version", tmp_path / "units", tmp_path / "sbin"
+    shutil.copytree(DEPLOY / "systemd", folder / "deploy" / "systemd")
+    shutil.copy(DEPLOY / "license-manage", folder / "deploy")
     units.mkdir()
     commands.mkdir()
     script = "".join(
         line.strip().replace("/etc/systemd/system", str(units)).replace("/usr/local/sbin", str(commands)) + "\n"
         for _, step in STEPS
         for line in step.splitlines()
-        if "$NEW" in line and ("systemd" in line or "sbin" in line)
+        if f"${way}" in line and ("systemd" in line or "sbin" in line)
     )
     assert len(script.splitlines()) == 3
     subprocess.run(
-        ["bash", "-euc", script.replace("sudo ", "")], env={"NEW": str(new), "PATH": "/usr/bin:/bin"}, check=True
+        ["bash", "-euc", script.replace("sudo ", "")], env={way: str(folder), "PATH": "/usr/bin:/bin"}, check=True
     )
 
     assert sorted(path.name for path in units.iterdir()) == sorted(path.name for path in (DEPLOY / "systemd").iterdir())
     for file in [*units.iterdir(), commands / "license-manage"]:
         was = (DEPLOY / "systemd" / file.name if file.parent == units else DEPLOY / file.name).read_text()
-        assert file.read_text() == was.replace(OLD, str(new))
+        assert file.read_text() == was.replace(INSTALLED, str(folder))
 
 
 def test_every_unit_is_restarted_both_ways() -> None:
