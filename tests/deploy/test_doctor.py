@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 from aiosmtpd.controller import Controller
@@ -182,12 +183,15 @@ def test_a_transaction_that_nobody_ends_is_told(monkeypatch: pytest.MonkeyPatch)
         connection.close()
         sql("SET ROLE license_worker")
         [*_, hidden] = database.old_transactions()
+        with psycopg.connect(url_of("license_web")):  # the doctor is asked as it, too
+            [*_, also_hidden] = database.old_transactions()
         connection.close()
     assert [each.do for each in found if f"Session {pid} of " in each.what] == [
         f"Find out what it does; SELECT pg_terminate_backend({pid}) ends it"
     ]
     assert "role for how long transactions of other roles are open (" in hidden.what
     assert hidden.level == Level.NOTE
+    assert also_hidden == hidden
 
 
 def test_a_replication_slot_that_nobody_reads_is_told() -> None:
