@@ -53,7 +53,7 @@ class Outcome:
     """Licenses whose balances are equal to their facts."""
     written: int = 0
     """Those of them with a balance row that differed, was missing or was left over."""
-    written_ids: list[int] = field(default_factory=list)
+    written_numbers: list[str] = field(default_factory=list)
     """Which, of one transaction."""
     changes: int = 0
     """Changes worked off."""
@@ -199,7 +199,7 @@ def _write(locked: list[int], asked: _Asked, done: Outcome, *, with_items: bool 
         return set()
     try:
         with transaction.atomic():  # a savepoint: the locks outlive what fails in it
-            written = queries.column(
+            written = queries.rows(
                 "write_balances",
                 license_ids=locked,
                 today=None,
@@ -226,27 +226,24 @@ def _write(locked: list[int], asked: _Asked, done: Outcome, *, with_items: bool 
     else:
         done.recomputed += len(locked)
         done.written += len(written)
-        done.written_ids += written
+        done.written_numbers += [number for _, number in written]
     return set(locked)
 
 
 def _tell(done: Outcome) -> None:
     """A line for each transaction that changed a balance; of the others there is nothing to say."""
-    if done.written_ids and logger.isEnabledFor(logging.INFO):
-        numbers = _numbers(done.written_ids)
+    if numbers := done.written_numbers:
         said = "balances have changed of %s (licenses: %s; changes worked off: %s)"
         logger.info(said, named(numbers), done.written, done.changes, extra={"license": numbers})
 
 
 def _numbers(license_ids: list[int]) -> list[str]:
-    """For the log; one that was deleted has only its id. None of them where they cannot be read, which may be what is
-    wrong."""
+    """For the log. None of them where they cannot be read, which may be what is wrong."""
     try:
         with transaction.atomic():
-            found = dict(License.objects.filter(pk__in=license_ids).values_list("pk", "license_number"))
+            return list(License.objects.filter(pk__in=license_ids).values_list("license_number", flat=True))
     except Error:
         return []
-    return [found.get(license_id, f"deleted, of id {license_id}") for license_id in sorted(license_ids)]
 
 
 def _without_held(license_ids: list[int]) -> list[int]:

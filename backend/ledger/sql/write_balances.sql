@@ -1,7 +1,7 @@
 -- Makes the stored balances of the given licenses equal to the expected ones, writing only rows that differ, and takes
 -- them out of quarantine (with_items false: their own balances alone, and no more). The caller holds the lock of every
 -- one of them. Each license that had a row written gets a row of history, with the changes that asked for it (parallel
--- arrays: a change and a license that it means). Yields the licenses that had a row written.
+-- arrays: a change and a license that it means). Yields the licenses that had a row written, with their numbers.
 --
 -- What is stored is looked up row by row (LATERAL, OFFSET 0): a join's plan would depend on statistics, which a restored
 -- or a young database does not have (docs/decisions/0005-expected-in-one-pass.md).
@@ -175,4 +175,9 @@ LEFT JOIN LATERAL (
     SELECT * FROM ledger_licensebalance WHERE license_id = remembered.license_id OFFSET 0
 ) AS stored ON true
 LEFT JOIN LATERAL (SELECT stored.* WHERE NOT remembered.is_removed) AS kept ON true
-RETURNING license_id
+RETURNING
+    license_id,
+    coalesce(
+        (SELECT license_number FROM license_license WHERE id = ledger_balancehistory.license_id),
+        'deleted, of id ' || license_id
+    )
