@@ -1,4 +1,4 @@
-"""What Prometheus and load balancers ask. No session, no user: they answer without the database, too."""
+"""What Prometheus and load balancers ask. A request without a session is answered without the database, too."""
 
 from secrets import compare_digest
 
