@@ -17,7 +17,11 @@ BIGINT_MAX = 2**63 - 1
 
 def _exact(places: int, description: str) -> Any:
     schema = {"type": "string", "pattern": rf"^-?[0-9]+\.[0-9]{{{places}}}$", "description": description}
-    return (PlainSerializer(f"{{:.{places}f}}".format, return_type=str), WithJsonSchema(schema, mode="serialization"))
+
+    def write(value: Decimal) -> str:
+        return f"{value:.{places}f}"
+
+    return (PlainSerializer(write, return_type=str), WithJsonSchema(schema, mode="serialization"))
 
 
 def _typed(digits: int, places: int) -> Any:
