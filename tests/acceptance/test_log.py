@@ -28,7 +28,7 @@ def test_a_worker(license: License, tmp_path: Path) -> None:
     assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
     assert all(datetime.fromisoformat(line["time"]).utcoffset() is not None for line in lines)
     [quarantined] = [line for line in lines if line["logger"] == "ledger.engine"]
-    assert quarantined["message"].startswith(f"license {license.pk} is quarantined: made to fail")
+    assert quarantined["message"].startswith(f"license {license.license_number} is quarantined: made to fail")
     assert (quarantined["level"], quarantined["license"]) == ("ERROR", ["0310000001"])
     assert any(f"{quarantined['task']}[{quarantined['task_id']}] received" in line["message"] for line in lines)
     assert not any("license" in line for line in lines if line is not quarantined)
