@@ -30,7 +30,7 @@ SIZE = "12G"
 MEMORY_MB = 2048
 BOOT_SECONDS = 900
 ACCELERATOR = os.environ.get("ACCELERATOR", "tcg,thread=multi")
-"""`kvm` is some ten times quicker, where a machine has it for its guests."""
+"""`kvm` is much quicker, where a machine lets its guests have it."""
 SET_UP = rf"""
     echo server > /etc/hostname
     echo '127.0.0.1 localhost server {NAME}' > /etc/hosts

@@ -26,7 +26,7 @@ PASSWORD = "three-containers-at-Nhava-Sheva"  # noqa: S105 -- of a machine that 
 LICENSE = "0310482917"
 BUNDLE = "license-manager.bundle"
 SECONDS = 120
-"""The machine is emulated, and ten times as slow as one of its own."""
+"""The machine is emulated, and much slower than one of its own."""
 AUTHORITY = rf"""
     sudo apt-get install -y -qq pebble > /dev/null 2>&1
     sudo install -d /etc/pebble /etc/letsencrypt
