@@ -53,8 +53,7 @@ def _away(connection: Connection, why: str) -> Finding:
     )
 
 
-for part in (Part.BROKER, Part.WORKERS, Part.BEAT):
-    DOORS[part] = (PAGE, connected)
+DOORS[Part.BROKER] = (PAGE, connected)
 
 
 def connection() -> Connection:

@@ -17,8 +17,8 @@ from django.db import Error
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 15.0
-"""For everything. Longer than any check waits by itself."""
+PATIENCE_SECONDS = 30.0
+"""For everything: about twice what a part waits by itself, for a machine that has just begun has much else to do."""
 
 
 class Part(StrEnum):
@@ -179,9 +179,12 @@ def _name(part: Part) -> str:
         Part.MACHINE: "A disk of this machine",
         Part.DATABASE: "PostgreSQL",
         Part.BALANCES: "PostgreSQL",
+        Part.BROKER: "The broker",
+        Part.WORKERS: "The broker, or a worker behind it,",
+        Part.BEAT: "The broker, or a worker behind it,",
         Part.MAIL: "The mail server",
     }
-    return servers.get(part, "The broker")
+    return servers[part]
 
 
 class _Open:

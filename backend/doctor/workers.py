@@ -1,7 +1,9 @@
 """Whether workers answer and consume every queue, and whether beat is up."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from celery import current_app
@@ -9,10 +11,11 @@ from celery.app.control import Inspect
 from django.conf import settings
 
 from doctor import broker
-from doctor.examination import Finding, Level, Part, check
+from doctor.examination import DOORS, Finding, Level, Part, check
 
 PAGE = "docs/celery.md#production"
-ANSWER_SECONDS = 1.5
+ANSWER_SECONDS = 3.0
+"""The longest that we wait for the next worker to answer."""
 BEAT_SECONDS = 8.0
 """The longest that we wait for a sign of beat."""
 LOOK_SECONDS = 0.5
@@ -20,16 +23,48 @@ NOBODY = ""
 QUEUE_OF_BEAT = "webhooks"
 START = "Start it: systemctl start"
 
+_there: ContextVar[list[str] | None] = ContextVar("there", default=None)
+"""The workers that answered the first question."""
 
-def ask(**options: Any) -> Any:
-    """Workers, over the connection of this thread."""
-    return Inspect(app=current_app, connection=broker.connection(), **({"timeout": ANSWER_SECONDS} | options))
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """To the broker; who is there is not known yet."""
+    with broker.connected():
+        _there.set(None)
+        yield
+
+
+for part in (Part.WORKERS, Part.BEAT):
+    DOORS[part] = (broker.PAGE, connected)
+
+
+def ask(question: str) -> dict[str, Any]:
+    """What each worker says to one of Celery's questions (a method of its Inspect), over the connection of this thread.
+
+    Nobody knows how many workers there are, so the first question takes its whole time; then those who answered are
+    asked, and waited for no longer than all of them take. TimeoutError: one of them does not answer any more.
+    """
+    there = _there.get()
+    if there == []:
+        return {}
+    inspect = Inspect(
+        app=current_app,
+        connection=broker.connection(),
+        timeout=ANSWER_SECONDS,
+        destination=there,  # of whom each is waited for, and nobody else
+    )
+    answers: dict[str, Any] = getattr(inspect, question)() or {}
+    if silent := sorted(set(there or ()).difference(answers)):
+        raise TimeoutError(f"{', '.join(silent)} answered before, and does not within {ANSWER_SECONDS:g} seconds now")
+    _there.set(list(answers))
+    return answers
 
 
 @check(Part.WORKERS, PAGE)
 def workers_answer_and_consume_every_queue() -> Iterator[Finding]:
     """At least one each."""
-    answers = ask().active_queues()
+    answers = ask("active_queues")
     if not answers:
         yield Finding(
             "No worker answers: balances wait for the relay, nights and uploads wait for a worker",
@@ -47,7 +82,7 @@ def workers_run_this_code() -> Iterator[Finding]:
     """As far as their tasks tell: one that does not know a task drops its messages."""
     current_app.loader.import_default_modules()
     ours = {name for name in current_app.tasks if not name.startswith("celery.")}
-    for worker, tasks in sorted((ask().registered() or {}).items()):
+    for worker, tasks in sorted(ask("registered").items()):
         if unknown := sorted(ours.difference(tasks)):
             yield Finding(
                 f"Worker {worker} has older code than this: it does not know {', '.join(unknown)}, and drops it",
@@ -58,7 +93,7 @@ def workers_run_this_code() -> Iterator[Finding]:
 @check(Part.WORKERS, PAGE)
 def workers_have_processes_enough() -> Iterator[Finding]:
     """While one is at the night, another must be there for recomputes."""
-    stats = ask().stats() or {}
+    stats = ask("stats")
     processes = sum(_processes(each) for each in stats.values())
     if processes == 1:
         yield Finding(
@@ -79,7 +114,7 @@ def beat_is_up() -> Iterator[Finding]:
     first = now = _asked_for(tasks)
     while time.monotonic() < ends_at:
         time.sleep(LOOK_SECONDS)
-        now = _asked_for(tasks, among=first)
+        now = _asked_for(tasks)
         if any(now.get(who, 0) > count for who, count in first.items()):
             return
     if period_seconds + 2 > BEAT_SECONDS:
@@ -101,18 +136,17 @@ def beat_is_up() -> Iterator[Finding]:
         )
 
 
-def _asked_for(tasks: list[str], among: Collection[str] = ()) -> dict[str, int]:
+def _asked_for(tasks: list[str]) -> dict[str, int]:
     """How often each worker has begun one of these; where there is none, how many messages wait in the queue that is
-    beat's alone. Of known workers, no other is waited for."""
-    stats = ask(limit=len(among) or None).stats() if NOBODY not in among else None
-    if not stats:
-        return {NOBODY: broker.redis().llen(QUEUE_OF_BEAT)}
-    return {who: sum(said["total"].get(task, 0) for task in tasks) for who, said in stats.items()}
+    beat's alone."""
+    if stats := ask("stats"):
+        return {who: sum(said["total"].get(task, 0) for task in tasks) for who, said in stats.items()}
+    return {NOBODY: broker.redis().llen(QUEUE_OF_BEAT)}
 
 
 def _is_all_busy() -> bool:
-    processes = sum(_processes(each) for each in (ask().stats() or {}).values())
-    return 0 < processes <= sum(len(tasks) for tasks in (ask().active() or {}).values())
+    processes = sum(_processes(each) for each in ask("stats").values())
+    return 0 < processes <= sum(len(tasks) for tasks in ask("active").values())
 
 
 def _processes(stats: dict[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """What the doctor tells of an installation in which something is really wrong; of a sound one it tells nothing."""
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -594,6 +595,20 @@ def test_workers_and_beat_that_are_not_up(redis_server: Any, impatient: Callable
     impatient()
     [said] = told(workers.beat_is_up)
     assert said.startswith("Beat is not up")
+
+
+@pytest.mark.long
+def test_a_worker_is_waited_for_once(redis_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with celery(*WORKER, log="worker.log", folder=tmp_path) as worker, workers.connected():
+        until(lambda: " ready." in (tmp_path / "worker.log").read_text(), "the worker is up")
+        assert len(workers.ask("ping")) == 1
+        with monkeypatch.context() as patient:
+            patient.setattr(workers, "ANSWER_SECONDS", 3600)
+            assert len(workers.ask("stats")) == 1
+        worker.send_signal(signal.SIGSTOP)
+        with pytest.raises(TimeoutError, match="answered before, and does not within 3 seconds now"):
+            workers.ask("stats")
+        worker.send_signal(signal.SIGCONT)
 
 
 # ── Mail ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
