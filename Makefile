@@ -29,7 +29,7 @@ help:
 	    'make test     the tests; ARGS="-k name" goes to pytest' \
 	    'make long     the tests that take long: more midnights, watchdogs that wait; CI runs them, too' \
 	    'make drills   backup and restore, Redis replaced, full disks: what docs/drills.md says, done' \
-	    'make machine  docs/install.md word for word on a new Debian, in a virtual machine; SUITE=trixie is Debian 13' \
+	    'make machine  docs/install.md word for word on a new server, in a virtual machine: SUITE=bookworm, trixie or noble' \
 	    'make faults   MINUTES=20 of faults, chosen by SEED=number or ONLY=one, while writers write; test has a short one' \
 	    'make bench    SIZE=small (minutes) or full (hours), PARTS="night writes": docs/benchmarks.md and its plots' \
 	    'make lint     the linters and the type checker' \

@@ -1,9 +1,11 @@
-"""A new Debian server: a virtual machine with systemd as its first process, somebody who may use sudo, nothing of ours.
+"""A new server, with Debian or Ubuntu: a virtual machine with systemd as its first process, somebody who may use sudo,
+nothing of ours.
 
-The machine is made once for each release of Debian and kept in .local/machine/; what happens on it is gone when it is
-switched off. Making it takes root (debootstrap), running it QEMU, and the network: Debian's packages and PyPI.
+The machine is made once for each release and kept in .local/machine/; what happens on it is gone when it is switched
+off. Making it takes root (debootstrap), running it QEMU, and the network: the packages of its release, and PyPI.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from django_setup import CHECKOUT
@@ -19,11 +22,7 @@ from embedded.server import find_free_port
 PERSON = "asha"
 NAME = "licenses.example.com"
 KEPT = CHECKOUT / ".local" / "machine"
-MIRROR = "http://deb.debian.org"
-PACKAGES = (
-    "systemd-sysv,dbus,linux-image-cloud-amd64,initramfs-tools,openssh-server,sudo,curl,ca-certificates,"
-    "systemd-timesyncd,zstd"
-)
+PACKAGES = "systemd-sysv,dbus,initramfs-tools,openssh-server,sudo,curl,ca-certificates,systemd-timesyncd,zstd"
 OWN_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 """Of those who reach the network through a proxy that they have to believe."""
 SIZE = "12G"
@@ -46,6 +45,45 @@ SET_UP = rf"""
     printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' > /etc/pip.conf
     apt-get clean
 """
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where the packages of one come from."""
+
+    kernel: str
+    mirrors: dict[str, str]
+    """Of the suites, by what is added to its name; the first is what the machine is made from."""
+    components: str = "main"
+    script: tuple[str, ...] = ()
+    """Of debootstrap, where Debian's does not know the release."""
+    keyring: tuple[str, str] | None = None
+    """A package with the keys of the release, which Debian has not, and its SHA-256."""
+
+
+DEBIAN = Release(
+    "linux-image-cloud-amd64",
+    {
+        "": "http://deb.debian.org/debian",
+        "-updates": "http://deb.debian.org/debian",
+        "-security": "http://deb.debian.org/debian-security",
+    },
+)
+UBUNTU = Release(
+    "linux-image-virtual",
+    {
+        "": "http://archive.ubuntu.com/ubuntu",
+        "-updates": "http://archive.ubuntu.com/ubuntu",
+        "-security": "http://security.ubuntu.com/ubuntu",
+    },
+    "main universe",
+    script=("/usr/share/debootstrap/scripts/gutsy",),  # that of every Ubuntu since
+    keyring=(
+        "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb",
+        "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8",
+    ),
+)
+RELEASES = {"bookworm": DEBIAN, "trixie": DEBIAN, "noble": UBUNTU}
 
 
 class Machine:
@@ -143,7 +181,7 @@ class Machine:
 
 @contextmanager
 def new_server(suite: str) -> Iterator[Machine]:
-    """One as `suite` of Debian makes it, with two processors and 2 GB; switched off at the end."""
+    """One as this release makes it, with two processors and 2 GB; switched off at the end."""
     machine = Machine(_made(suite))
     try:
         machine.has_begun()
@@ -161,10 +199,14 @@ def _made(suite: str) -> Path:
     shutil.rmtree(partly, ignore_errors=True)
     partly.mkdir(parents=True)
     root = partly / "root"
-    _run("debootstrap", f"--include={PACKAGES}", suite, str(root), f"{MIRROR}/debian")
+    release = RELEASES[suite]
+    mirror = release.mirrors[""]
+    options = [f"--include={PACKAGES},{release.kernel}"]
+    if release.keyring:
+        options.append(f"--keyring={_keyring(mirror, *release.keyring, partly / 'keys')}")
+    _run("debootstrap", *options, suite, str(root), mirror, *release.script)
     (root / "etc/apt/sources.list").write_text(
-        f"deb {MIRROR}/debian {suite} main\ndeb {MIRROR}/debian {suite}-updates main\n"
-        f"deb {MIRROR}/debian-security {suite}-security main\n"
+        "".join(f"deb {where} {suite}{added} {release.components}\n" for added, where in release.mirrors.items())
     )
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(partly / "key"))
     shutil.copy(partly / "key.pub", root / "root/key.pub")
@@ -172,10 +214,21 @@ def _made(suite: str) -> Path:
         shutil.copy(authority, root / OWN_AUTHORITIES.relative_to("/"))
     _run("chroot", str(root), "sh", "-ec", SET_UP)
     for name in ("vmlinuz", "initrd.img"):
-        shutil.copy(root / (root / name).readlink(), partly / name)
+        [there] = (root / "boot").glob(f"{name}-*")
+        shutil.copy(there, partly / name)
     _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(partly / "root.img"), SIZE)
     shutil.rmtree(root)
+    shutil.rmtree(partly / "keys", ignore_errors=True)
     return partly.rename(folder)
+
+
+def _keyring(mirror: str, path: str, sha256: str, folder: Path) -> Path:
+    folder.mkdir()
+    package = folder / "keyring.deb"
+    _run("curl", "--silent", "--show-error", "--fail", "--output", str(package), f"{mirror}/{path}")
+    assert hashlib.sha256(package.read_bytes()).hexdigest() == sha256, f"{mirror}/{path} is another than we know"
+    _run("dpkg-deb", "--extract", str(package), str(folder))
+    return folder / "usr/share/keyrings/ubuntu-archive-keyring.gpg"
 
 
 def _run(*command: str) -> None:

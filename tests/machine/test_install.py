@@ -1,4 +1,4 @@
-"""docs/install.md word for word, on a new Debian server; then crashes, a new certificate, a reboot, an upgrade.
+"""docs/install.md word for word, on a new server; then crashes, a new certificate, a reboot, an upgrade.
 
 Everything on the machine is real but the name: licenses.example.com is the machine itself, an authority of its own says
 so (Pebble, the test server of those who wrote ACME), and the repository came in a file.
