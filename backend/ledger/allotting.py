@@ -186,7 +186,8 @@ def most(
     wanted: Decimal, unit_price: Decimal, available_quantity: Decimal, available_value: Decimal, unit: str
 ) -> Decimal:
     """How much of what is wanted an item with this much left can take: by quantity and by value, rounded down to what
-    its unit allows."""
+    its unit allows. Its value is counted before it is rounded to the cent, so that what is left may be a cent more than
+    was needed: at most one more step of the unit."""
     if available_quantity < LEAST_OFFER:
         return Decimal(0)
     can = min(wanted, available_quantity)

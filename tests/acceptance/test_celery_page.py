@@ -159,6 +159,7 @@ def test_a_task_is_seen_at_work_and_its_result_comes_back(license: License, tmp_
     assert any(later.id in str(message) for message in queue)  # given back by the worker, which had not begun it
 
 
+@pytest.mark.long
 def test_what_is_in_flight_ends_and_what_waits_is_left_to_the_next(license: License, tmp_path: Path) -> None:
     """The night worker of the systemd unit is told to stop in mid-task; then worker and beat, each a process of its
     own."""

@@ -60,6 +60,7 @@ def home(address: str, password: str) -> str:
         return " ".join(html.fromstring(page.read().decode()).text_content().split())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_it_prints_an_address_and_a_login_and_has_sample_data(checkout: Path) -> None:
     with stack(checkout) as printed:

@@ -51,10 +51,10 @@ def nothing_is_queued(servers: Servers) -> bool:
     "how",
     [
         "begins none",
-        "does not end",
         *(
             pytest.param(how, marks=pytest.mark.long)
             for how in (
+                "does not end",
                 "takes none",
                 "takes none, and one look fails",
                 "takes none, and a process is gone",

@@ -6,9 +6,11 @@ so (Pebble, the test server of those who wrote ACME), and the repository came in
 
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -54,6 +56,7 @@ def blocks(page: str) -> dict[str, list[str]]:
     return {title: re.findall(r"^ *```sh\n(.*?)^ *```", section, re.MULTILINE | re.DOTALL) for title, section in pairs}
 
 
+PAGE = (CHECKOUT / "docs/install.md").read_text(encoding="utf-8")
 INSTALL = {title[:2]: steps for title, steps in blocks("install.md").items() if title[0].isdigit()}
 
 
@@ -196,7 +199,7 @@ def test_logs_are_turned_while_they_are_written(server: Machine) -> None:
 def test_the_certificate_is_renewed(server: Machine) -> None:
     serial = f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} 2>/dev/null | openssl x509 -noout -serial"
     before = server.types(serial)
-    server.types("sudo certbot renew --quiet --force-renewal")
+    server.types("sudo certbot renew --quiet --force-renewal --no-random-sleep-on-renew")
     assert server.types(serial) != before
 
 
@@ -204,6 +207,42 @@ def test_the_target_is_all_of_it(server: Machine) -> None:
     server.types("sudo systemctl stop license.target")
     until(lambda: states(server, *SERVICES) == ["inactive"] * 5, "each has ended, and as it was told to")
     server.types("sudo systemctl start license.target")
+    until(lambda: active(server), "all are up")
+
+
+@contextmanager
+def drop_in(machine: Machine, unit: str, lines: str) -> Iterator[None]:
+    """What `systemctl edit` adds to a unit."""
+    folder = f"/etc/systemd/system/{unit}.service.d"
+    machine.types(f"sudo mkdir {folder}; echo {shlex.quote(lines)} | sudo tee {folder}/override.conf > /dev/null")
+    machine.types("sudo systemctl daemon-reload")
+    try:
+        yield
+    finally:
+        machine.types(f"sudo rm -r {folder}; sudo systemctl daemon-reload")
+
+
+def test_the_pages_may_be_kept_to_the_machine(server: Machine) -> None:
+    [lines] = re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    group = "/sys/fs/cgroup/system.slice/license-web.service/cgroup.procs"
+    outwards = f"curl --silent --insecure --max-time 10 https://10.0.2.2:{server.https_port}/login/"
+    as_web = f"sudo sh -c 'echo $$ > {group}; {outwards} > /dev/null; echo $?'"
+    assert server.types(as_web).strip() == "0"
+    with drop_in(server, "license-web", lines):
+        server.types("sudo systemctl restart license-web")
+        until(lambda: "HTTP/2 200" in server.attempt(f"curl --silent --head https://{NAME}/login/").stdout, "it is up")
+        assert server.types(as_web).strip() != "0"
+    server.types("sudo systemctl restart license-web")
+
+
+def test_a_worker_may_be_without_the_night(server: Machine) -> None:
+    lines = re.search(r"the two lines `(.+)` and `(.+)`", PAGE)
+    assert lines
+    with drop_in(server, "celery-night", "\n".join(lines.groups())):
+        server.types("sudo systemctl stop celery-night celery-worker; sudo systemctl start celery-worker")
+        assert states(server, "celery-worker", "celery-night") == ["active", "inactive"]
+        follows(server)
+    server.types("sudo systemctl start celery-night")
     until(lambda: active(server), "all are up")
 
 

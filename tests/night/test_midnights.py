@@ -37,6 +37,7 @@ LAST_DAYS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_same_worker_and_beat_live_through_midnights(world: World, tmp_path: Path) -> None:
     """At each, beat begins one night, of the new date, and it turns the flag of the license whose last day is over.
