@@ -144,7 +144,7 @@ def test_queues_quarantine_uploads_and_relays(scrape: Scrape, live_servers: Serv
         "(gen_random_uuid(), 'a', 'previewed', now())")  # fmt: skip
     with session(autocommit=True) as relay, session(autocommit=True) as counting:
         relay.execute("SELECT pg_advisory_lock_shared((x'4C63'::bigint << 48) | 2)")
-        counting.execute("SELECT pg_advisory_lock((x'4C63'::bigint << 48) | 4)")
+        counting.execute("SELECT pg_advisory_lock((x'4C63'::bigint << 48) | 4), pg_advisory_lock(2)")
         said = scrape()
     with redis.Redis.from_url(live_servers.broker_url) as broker:
         broker.delete("reconcile")
