@@ -65,6 +65,18 @@ def adopt(*options: str, status: int) -> None:
     assert ended.value.code == status
 
 
+def test_a_database_without_stored_numbers_is_told_and_built(
+    database: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql("INSERT INTO license_license (id, license_number, license_date, license_expiry_date) "
+        "VALUES (1, '0310000001', '2026-01-01', '2040-01-01')")  # fmt: skip
+    adopt(status=0)
+    first, told, last = capsys.readouterr().out.splitlines()
+    assert first == "1 licenses, 0 stored numbers and flags, 0 of them differ."
+    assert told.startswith("Nothing was compared: ")
+    assert last == "1 licenses were written, 1 proved: all are right."
+
+
 def test_every_stored_number_that_differs_is_told_and_every_balance_built(
     old_columns: None, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,11 @@ class Command(BaseCommand):
                     f"{output} cannot be written: {error.strerror}. Nothing was done.", returncode=2
                 ) from None
         self.stdout.write(f"{licenses} licenses, {numbers} stored numbers and flags, {different} of them differ.")
+        if licenses and not numbers:
+            self.stdout.write(
+                "Nothing was compared: there is no number in our balance tables, nor in a column of their names "
+                "beside the facts (docs/moving.md)."
+            )
         if shown:
             self._show(shown)
         if different > SHOWN:
