@@ -225,7 +225,10 @@ def drop_in(machine: Machine, unit: str, lines: str) -> Iterator[None]:
 def test_the_pages_may_be_kept_to_the_machine(server: Machine) -> None:
     [lines] = re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     group = "/sys/fs/cgroup/system.slice/license-web.service/cgroup.procs"
-    outwards = f"curl --silent --insecure --max-time 10 https://10.0.2.2:{server.https_port}/login/"
+    outwards = (
+        "curl --silent --insecure --max-time 10"
+        f" --resolve {NAME}:{server.https_port}:10.0.2.2 https://{NAME}:{server.https_port}/login/"
+    )
     as_web = f"sudo sh -c 'echo $$ > {group}; {outwards} > /dev/null; echo $?'"
     assert server.types(as_web).strip() == "0"
     with drop_in(server, "license-web", lines):
