@@ -165,6 +165,7 @@ ROOT_URLCONF = "lmanagement.urls"
 WSGI_APPLICATION = "lmanagement.wsgi.application"
 MIDDLEWARE = [
     "monitor.log.Requests",  # first: all that is logged of a request has its id
+    "desk.upload_limit.ReadToTheEnd",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -157,3 +157,11 @@ def test_it_stands_before_the_pages(up: Site, tmp_path: Path) -> None:
     plain_text = {**who, "Content-Type": "text/plain"}
     assert ask("POST", "/ledgers/", b"-" * (MAX_REQUEST_BYTES + 1000), **plain_text)[0].status == 302  # to the login
     assert ask("HEAD", "/ledgers/", **{**who, "Content-Length": str(2 * MAX_REQUEST_BYTES)})[0].status == 413
+
+
+def test_an_answer_arrives_though_the_page_has_not_read_what_was_sent(up: Site) -> None:
+    headers = {"Host": NAME, "X-Forwarded-Proto": "https", "Content-Type": "text/plain"}
+    for path, status in (("/ledgers/", 403), ("/nowhere/", 404)):
+        with closing(HTTPConnection("127.0.0.1", up.pages, timeout=PATIENCE_SECONDS)) as proxy:
+            proxy.request("POST", path, b"-" * MAX_REQUEST_BYTES, headers)
+            assert proxy.getresponse().status == status
