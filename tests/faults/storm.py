@@ -274,7 +274,10 @@ class Storm:
                         self._longest_seconds = max(self._longest_seconds, entry["ended"] - entry["began"])
                     continue
                 state = entry["sqlstate"]
-                self._errors[f"{entry['error']} {state or 'connection'}"] += 1
+                error = f"{entry['error']} {state or 'connection'}"
+                if state and state.startswith("53"):  # what the server lacks stands at the end of its sentence
+                    error += f": {entry['text'].splitlines()[0].rpartition(': ')[2]}"
+                self._errors[error] += 1
                 if state in AMONG_WRITERS:
                     continue
                 trouble = TROUBLE_OF_STATE.get(state or "", "" if state else "away")
