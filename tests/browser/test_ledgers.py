@@ -55,6 +55,7 @@ def test_errors_are_seen_and_a_good_ledger_is_loaded(open_window: OpenWindow) ->
     page.get_by_role("link", name="0310482917", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("License 0310482917")
     page.get_by_role("link", name="Ledgers", exact=True).click()
+    page.wait_for_url("**/ledgers/")
     assert table(page, 3) == ["loaded", "rejected"]
 
 

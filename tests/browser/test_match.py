@@ -33,6 +33,7 @@ def test_an_allotment_is_converted_into_one_of_two_bills(open_window: OpenWindow
     second.get_by_role("button", name="None of these has used it").click()
     expect(second.get_by_text("None is open of this kind.")).to_be_visible()
     second.get_by_role("link", name="What was settled").click()
+    second.wait_for_url("**/match/settled/**")
     assert table(second, 1) == ["arjun", "meera"]
     assert Settlement.objects.count() == 2
     drain()

@@ -178,19 +178,22 @@ def test_the_list_by_mouse(open_window: OpenWindow, desk: None) -> None:
     page = open_window()
     page.goto("/")
     page.get_by_role("link", name="Licenses", exact=True).click()
+    page.wait_for_url("**/licenses/")
     assert sorted(table(page, 0)) == sorted(KINDS)
     form = page.locator("form.filter")
     form.get_by_label("Search").fill("surat")
     form.get_by_label("State").select_option("Active")
     form.get_by_role("button", name="Show").click()
+    page.wait_for_url("**state=active**")
     assert sorted(table(page, 0)) == [
         number for number, kind in KINDS.items() if "active" in kind.states and kind.exporter == "Surat Foods"
     ]
-    for _ in range(2):  # up, then down
+    for direction in ("ascending", "descending"):
         page.get_by_role("link", name="Balance", exact=True).click()
+        expect(page.get_by_role("columnheader", name="Balance")).to_have_attribute("aria-sort", direction)
+    page.wait_for_load_state()
     balances = [float(text.replace(",", "")) for text in table(page, 7)]
     assert balances == sorted(balances, reverse=True)
-    expect(page.get_by_role("columnheader", name="Balance")).to_have_attribute("aria-sort", "descending")
     expect(form.get_by_label("Search")).to_have_value("surat")
     first = table(page, 0)[0]
     page.get_by_role("link", name=first).click()
