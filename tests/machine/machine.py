@@ -123,8 +123,12 @@ class Machine:
     def types(self, block: str, *, status: int = 0) -> str:
         """The same, for commands that must end with this exit status: what they print."""
         done = self.attempt(block)
-        assert done.returncode == status, f"{block}\n{done.stdout[-5000:]}"
+        assert done.returncode == status, f"{block}\n{done.stdout[-5000:]}\n{self._journal()}"
         return done.stdout
+
+    def _journal(self) -> str:
+        """What went on there in the last minutes."""
+        return self.attempt("sudo journalctl --no-pager --since=-5min --output=short-precise | tail -n 300").stdout
 
     def answers(self, block: str, *answers: tuple[str, str]) -> str:
         """The same at a terminal, for commands that ask: to each question, in this order, an answer."""
