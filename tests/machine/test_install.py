@@ -27,6 +27,7 @@ SERVICES = sorted(path.stem for path in UNITS.glob("*.service"))
 PASSWORD = "three-containers-at-Nhava-Sheva"  # noqa: S105 -- of a machine that is thrown away
 LICENSE = "0310482917"
 BUNDLE = "license-manager.bundle"
+WELL = "found nothing: 2 notes."
 SECONDS = 120
 """The machine is emulated, and much slower than one of its own."""
 AUTHORITY = rf"""
@@ -98,6 +99,11 @@ def active(machine: Machine) -> bool:
     return states(machine, *SERVICES, "license.target") == ["active"] * 6
 
 
+def answers(machine: Machine) -> bool:
+    """Whether the pages do: their service is active before they can."""
+    return "HTTP/2 200" in machine.attempt(f"curl --silent --head https://{NAME}/login/").stdout
+
+
 def main_process(machine: Machine, unit: str) -> str:
     return machine.types(f"systemctl show --property=MainPID --value {unit}").strip()
 
@@ -128,7 +134,7 @@ def test_does_it_work(server: Machine) -> None:
     assert "no issues" in check
     assert "0 licenses checked" in night
     for doctor in (as_worker, as_web):
-        assert doctor.rstrip().endswith("found nothing: 2 notes.")
+        assert doctor.rstrip().endswith(WELL)
     assert freshness.startswith("0 changes pending")
     assert "0 differences; 0 changes pending" in audit
 
@@ -230,10 +236,11 @@ def test_the_pages_may_be_kept_to_the_machine(server: Machine) -> None:
         f" --resolve {NAME}:{server.https_port}:10.0.2.2 https://{NAME}:{server.https_port}/login/"
     )
     as_web = f"sudo sh -c 'echo $$ > {group}; {outwards} > /dev/null; echo $?'"
+    until(lambda: answers(server), "the pages answer")
     assert server.types(as_web).strip() == "0"
     with drop_in(server, "license-web", lines):
         server.types("sudo systemctl restart license-web")
-        until(lambda: "HTTP/2 200" in server.attempt(f"curl --silent --head https://{NAME}/login/").stdout, "it is up")
+        until(lambda: answers(server), "the pages answer")
         assert server.types(as_web).strip() != "0"
     server.types("sudo systemctl restart license-web")
 
@@ -259,7 +266,8 @@ def test_it_begins_by_itself(server: Machine) -> None:
 def test_the_upgrade_page(server: Machine) -> None:
     [steps] = [steps for title, steps in blocks("upgrade.md").items() if title == "In this order"]
     page = "\n".join(["NEW=/opt/license-manager-2", *steps])
-    server.types(page.replace("ADDRESS", f"/home/{PERSON}/{BUNDLE}"))
+    told = server.types(page.replace("ADDRESS", f"/home/{PERSON}/{BUNDLE}"))
+    assert told.rstrip().endswith(WELL)
     for unit in SERVICES:
         assert "/opt/license-manager-2" in server.types(f"sudo readlink /proc/{main_process(server, unit)}/cwd")
     follows(server)
