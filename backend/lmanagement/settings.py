@@ -137,8 +137,10 @@ try:
     DATABASES = {
         "default": {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, **env.db_url_config(DATABASE_URL)},
     }
-except ValueError as error:
-    raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+except ValueError:  # its words may have half of a password that should have been URL-encoded
+    raise ImproperlyConfigured(
+        "DATABASE_URL must be of the form postgres://user:password@host:port/name, its password URL-encoded (/ is %2F)"
+    ) from None
 for name in ("DISABLE_SERVER_SIDE_CURSORS", "CONN_HEALTH_CHECKS", "ATOMIC_REQUESTS", "AUTOCOMMIT"):
     if name in DATABASES["default"]:  # the URL's are texts, or Python
         DATABASES["default"][name] = _as_flag(f"{name} in DATABASE_URL", str(DATABASES["default"][name]))

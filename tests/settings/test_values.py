@@ -25,6 +25,7 @@ def settings_with(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[s
         ("CELERY_BROKER_URL", "django-db", "of the form redis://:password@host:port/number"),
         ("CELERY_RESULT_BACKEND", "djangodb", "of the form redis://:password@host:port/number or django-db"),
         ("CELERY_RESULT_BACKEND", "", "of the form redis://:password@host:port/number or django-db"),
+        ("DATABASE_URL", "postgres://license_web:secret/5@db.example.com/licenses", "its password URL-encoded"),
         ("ALLOWED_HOSTS", "https://licenses.example.com", "hosts without https:// and without a port"),
         ("ALLOWED_HOSTS", "desk.example.com,licenses.example.com:443", "hosts without https:// and without a port"),
         ("ALLOWED_HOSTS", "licenses.example.com desk.example.com", "hosts without https:// and without a port"),
