@@ -7,6 +7,7 @@ key is made up at each start, DEBUG is off.
 import os
 import re
 import secrets
+import ssl
 import sys
 from datetime import timedelta
 from email.utils import parseaddr
@@ -314,6 +315,12 @@ if LOG_FORMAT == "json":
 # docs/decisions/0004-celery-settings.md says why each of these is as it is.
 CELERY_BROKER_URL = _redis("CELERY_BROKER_URL", "redis://localhost:6379/0")
 CELERY_RESULT_BACKEND = _redis("CELERY_RESULT_BACKEND", CELERY_BROKER_URL, "django-db")
+# Where a URL of TLS says nothing of certificates, kombu would believe any, and the backend let nothing start; the URL
+# may say otherwise: ?ssl_cert_reqs=none
+if CELERY_BROKER_URL.startswith("rediss:"):
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+if CELERY_RESULT_BACKEND.startswith("rediss:"):
+    CELERY_REDIS_BACKEND_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 CELERY_TIMEZONE = env.str("CELERY_TIMEZONE", default="") or "UTC"
 try:
     ZoneInfo(CELERY_TIMEZONE)

@@ -1,9 +1,11 @@
 """A value that cannot be meant is refused, by its name, with what is right; and no password is shown."""
 
 import runpy
+from ssl import CERT_NONE, CERT_REQUIRED, VerifyMode
 from typing import Any
 
 import pytest
+from celery import Celery
 from django.core.exceptions import ImproperlyConfigured
 
 from django_setup import BACKEND
@@ -65,3 +67,16 @@ def test_what_cannot_be_meant_is_refused(name: str, value: str, says: str, monke
 )
 def test_what_is_meant_is_taken(name: str, value: str, meant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_with(monkeypatch, **{name: value})[name] == meant
+
+
+@pytest.mark.parametrize(("query", "verified"), [("", CERT_REQUIRED), ("?ssl_cert_reqs=none", CERT_NONE)])
+def test_redis_behind_tls_is_believed_by_its_certificate(
+    query: str, verified: VerifyMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the URL of the guide: as broker, and as what keeps results, without which neither worker nor beat begins."""
+    monkeypatch.delenv("CELERY_RESULT_BACKEND", raising=False)
+    found = settings_with(monkeypatch, CELERY_BROKER_URL=f"rediss://:secret@redis.example.com/0{query}")
+    app = Celery(set_as_current=False)
+    app.config_from_object({name: found[name] for name in found if name.startswith("CELERY_")}, namespace="CELERY")
+    assert app.connection_for_read().ssl == {"ssl_cert_reqs": verified}
+    assert app.backend.connparams["ssl_cert_reqs"] is verified
