@@ -165,7 +165,7 @@ def _findings(check: Check) -> list[Finding]:
         logger.debug("%s", check.name, exc_info=True)
         is_refused = isinstance(error, Error) and getattr(error.__cause__, "sqlstate", "") == "42501"
         do = (
-            "Run the doctor with the DATABASE_URL of a role that may, such as license_worker"
+            "Run deploy/roles.sql, or the doctor with the DATABASE_URL of a role that may, such as license_worker"
             if is_refused
             else "Run the doctor again; if it stays, the log of that server says more"
         )

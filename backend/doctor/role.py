@@ -1,6 +1,8 @@
-"""Which role DATABASE_URL logs in as, and what it may do that it need not."""
+"""Which role DATABASE_URL logs in as, what it may do that it need not, and what it cannot read that it must."""
 
 from collections.abc import Iterator
+
+from django.apps import apps
 
 from doctor.examination import Finding, Level, Part, check
 from doctor.sql import queries
@@ -24,6 +26,31 @@ BEYOND: dict[str | None, tuple[str, ...]] = {
     BOTH: ("writes the trail", "empties tables", "makes tables"),
 }  # fmt: skip
 """What each of deploy/roles.sql need not do; a role with another name is taken for the one that it looks like."""
+
+NOT_READ = {
+    "license_web": (),
+    "license_worker": ("django_session", "django_admin_log", "axes_"),
+    "license_auditor": ("django_session", "axes_"),
+}
+"""How the tables begin that each of deploy/roles.sql need not read; every other it must."""
+SHOWN = 5
+
+
+@check(Part.DATABASE, PAGE)
+def role_reads_what_it_must() -> Iterator[Finding]:
+    """A table that a migration has made is the owner's alone, until the roles are given their rights anew."""
+    [found] = queries.dicts("role")
+    if (name := found["name"]) not in NOT_READ:
+        return
+    ours = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
+    ours.add("django_migrations")
+    tables = [table for table in ours if not table.startswith(NOT_READ[name])]
+    if unread := queries.column("unreadable", tables=tables):
+        shown = ", ".join(unread[:SHOWN]) + (f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else "")
+        yield Finding(
+            f"Role {name} may not read {shown}: what needs that fails",
+            "As a superuser, run deploy/roles.sql of this version, as after each migrate",
+        )
 
 
 @check(Part.DATABASE, PAGE)

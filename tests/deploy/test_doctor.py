@@ -33,7 +33,7 @@ from servers import Servers
 from tests.acceptance.conftest import WORKER, manage, until
 from tests.conftest import one, sql
 from tests.engine.sessions import make_licenses, session
-from tests.roles import url_of
+from tests.roles import make_roles, url_of
 from tests.web.conftest import forget_people
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -259,7 +259,7 @@ def test_what_a_role_may_not_see_could_not_be_told() -> None:
     [finding] = examination._findings(Check(Part.DATABASE, "", looks))
     connection.close()
     assert finding.level == Level.UNKNOWN
-    assert finding.do == "Run the doctor with the DATABASE_URL of a role that may, such as license_worker"
+    assert finding.do.startswith("Run deploy/roles.sql, or the doctor with the DATABASE_URL of a role that may")
 
 
 def test_it_can_change_nothing() -> None:
@@ -279,11 +279,11 @@ def test_it_can_change_nothing() -> None:
 # ── The role ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def told_as(name: str) -> list[str]:
+def told_as(name: str, look: Look = role.role) -> list[str]:
     connection.close()
     sql(f"SET ROLE {name}")
     try:
-        return [finding.what for finding in role.role()]
+        return [finding.what for finding in look()]
     finally:
         connection.close()
 
@@ -291,6 +291,16 @@ def told_as(name: str) -> list[str]:
 @pytest.mark.parametrize("name", ["license_web", "license_worker", "license_auditor"])
 def test_the_roles_of_an_installation_may_what_they_need(name: str) -> None:
     assert told_as(name) == []
+    assert told_as(name, role.role_reads_what_it_must) == []
+
+
+@pytest.mark.parametrize("name", ["license_web", "license_worker", "license_auditor"])
+def test_rights_that_were_not_given_after_a_migration_are_told(name: str) -> None:
+    with while_it_is_so(f"REVOKE ALL ON ledger_settlement FROM {name}", "SELECT"):
+        [said] = told_as(name, role.role_reads_what_it_must)
+    assert said == f"Role {name} may not read ledger_settlement: what needs that fails"
+    make_roles()
+    assert told_as(name, role.role_reads_what_it_must) == []
 
 
 def test_a_superuser_and_an_owner_are_told() -> None:
