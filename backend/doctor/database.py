@@ -178,7 +178,10 @@ def schema_is_current() -> Iterator[Finding]:
     """As far as migrations tell."""
     found = schema.look()
     if found.missing:
-        yield Finding(found.complaint, "Run manage.py migrate; until then nothing starts")
+        yield Finding(
+            found.complaint,
+            "As license_owner run manage.py migrate, then roles.sql; until then nothing starts",
+        )
     elif found.unknown:
         yield Finding(found.complaint, "Finish the upgrade: this machine has the older code", Level.NOTE)
 
@@ -187,7 +190,10 @@ def schema_is_current() -> Iterator[Finding]:
 def triggers() -> Iterator[Finding]:
     """Each of ours is there, enabled, and what the code says (G8)."""
     for fault in trigger_faults():
-        yield Finding(str(fault), "Run manage.py pgtrigger install, then manage.py sync_licenses")
+        yield Finding(
+            str(fault),
+            "As license_owner run manage.py pgtrigger install, then manage.py sync_licenses as license_worker",
+        )
 
 
 @check(Part.DATABASE, PAGE)
