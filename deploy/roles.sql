@@ -23,6 +23,9 @@ BEGIN
             EXECUTE format('CREATE ROLE %I LOGIN', role);
         END IF;
         EXECUTE format('ALTER ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', role);
+        -- what a role has set for itself, as every role may: a search_path would have it miss its tables
+        EXECUTE format('ALTER ROLE %I RESET ALL', role);
+        EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', role, current_database());
     END LOOP;
     -- what somebody has given by hand: the rights of another role would be theirs too
     FOR given IN

@@ -244,6 +244,19 @@ def test_what_somebody_has_given_by_hand_is_gone_afterwards(given: str) -> None:
     assert rights() == before
 
 
+@pytest.mark.parametrize("where", ["", "IN DATABASE {database}"])
+@pytest.mark.parametrize("role", ["license_owner", "license_web", "license_worker", "license_auditor"])
+def test_what_a_role_has_set_for_itself_is_gone_afterwards(role: str, where: str) -> None:
+    """As each may; with this one it would find none of its tables, and be told to migrate."""
+    settings = "SELECT setdatabase, setrole, setconfig FROM pg_db_role_setting ORDER BY setdatabase, setrole"
+    before = sql(settings)
+    given = where.format(database=one("SELECT current_database()"))
+    sql(f"SET ROLE {role}; ALTER ROLE {role} {given} SET search_path = pg_temp; RESET ROLE")
+    assert sql(settings) != before
+    make_roles()
+    assert sql(settings) == before
+
+
 def test_a_table_that_nobody_thought_of_is_told_of() -> None:
     sql("CREATE TABLE ledger_new (id int)")
     try:
