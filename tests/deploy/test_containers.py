@@ -77,7 +77,7 @@ def test_each_has_the_rights_of_its_role_and_no_others(config: dict[str, Any]) -
         assert service["restart"] == "always"
         role = directives(unit)["User"][0]
         assert service["environment"]["CELERY_BROKER_URL"] == "redis://redis/0"
-        assert service["environment"]["ALLOWED_HOSTS"] == "licenses.example.com"  # license-manager.env
+        assert service["environment"]["ALLOWED_HOSTS"] == "licenses.example.com,127.0.0.1"  # license-manager.env
         assert service["environment"]["DATABASE_URL"].startswith(f"postgres://{role}:")
         assert {"SUPERUSER_PASSWORD", "OWNER_PASSWORD", "PGPASSWORD"}.isdisjoint(service["environment"])
     web = config["services"]["web"]["environment"]

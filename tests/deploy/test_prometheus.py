@@ -31,6 +31,7 @@ from tests.acceptance.conftest import until
 from tests.conftest import sql
 from tests.deploy.conftest import program
 from tests.deploy.test_monitoring import ALERTS, DASHBOARD, DOCUMENT, PROMETHEUS, names_of
+from tests.deploy.test_settings import EXAMPLE
 from tests.engine.sessions import failing, make_licenses
 from tests.monitor.conftest import TOKEN
 from tests.roles import url_of
@@ -122,8 +123,7 @@ def configure(folder: Path, **places: str) -> Path:
     (folder / "token").write_text(TOKEN)
     for theirs, ours in {
         "/etc/prometheus/license-balances.token": f"{folder}/token",
-        "desk.example:443": places["web"],
-        "scheme: https": "scheme: http",
+        "127.0.0.1:8000": places["web"],
         "localhost:9093": places["alertmanager"],
     }.items():
         assert block.count(theirs) == 1, theirs
@@ -134,10 +134,11 @@ def configure(folder: Path, **places: str) -> Path:
 
 @pytest.fixture
 def web(database: None, tmp_path: Path) -> Generator[tuple[int, Callable[[], None]]]:
-    """The pages, with the rights that they have in an installation: their port, and what ends them."""
+    """The pages, with the rights and the hosts that they have in an installation: their port, and what ends them."""
     port = find_free_port()
+    [hosts] = re.findall(r"^ALLOWED_HOSTS=(.+)", EXAMPLE.read_text(), re.MULTILINE)
     environment = {
-        "HTTPS": "false", "SECRET_KEY": settings.SECRET_KEY, "METRICS_TOKEN": TOKEN,
+        "ALLOWED_HOSTS": hosts, "SECRET_KEY": settings.SECRET_KEY, "METRICS_TOKEN": TOKEN,
         "DATABASE_URL": url_of("license_web"),
     }  # fmt: skip
     with ExitStack() as stack:
