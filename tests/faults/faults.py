@@ -184,7 +184,14 @@ class Faults:
                             session.execute("SELECT pg_logical_emit_message(false, 'storm', ''), pg_switch_wal()")
                     time.sleep(0.01)
             ballast.unlink()
-            self._servers.postgres.start()
+            # it may be at its recovery, and may give that up, too: what it wanted to write found no room
+            while True:
+                with suppress(psycopg.OperationalError):
+                    self._servers.postgres.start()
+                    with self._connect() as session:
+                        session.execute("CHECKPOINT")
+                        return
+                time.sleep(0.1)
 
     @contextmanager
     def _also(self, kind: str) -> Iterator[None]:
