@@ -69,7 +69,7 @@ BEGIN
     LOOP
         EXECUTE format('ALTER %s OWNER TO license_owner', of_nobody.name);
     END LOOP;
-    -- who could hang such a function on a table of his own would write the trail with it, as the owner
+    -- who could hang a trigger's function on a table of his own would write the trail with it, as the owner
     FOR of_nobody IN
         SELECT oid::regprocedure AS name
         FROM pg_proc
@@ -153,10 +153,9 @@ BEGIN
             may.table_name, may.role
         );
     END LOOP;
-    IF to_regclass('public.ledger_balancehistory_position_seq') IS NOT NULL THEN
-        -- whoever reads the feed gives positions to what has none
-        GRANT SELECT, USAGE ON SEQUENCE public.ledger_balancehistory_position_seq TO license_web, license_worker;
-        GRANT UPDATE (position) ON public.ledger_balancehistory TO license_web;
+    IF to_regprocedure('public.ledger_feed_publish(bigint)') IS NOT NULL THEN
+        -- whoever reads the feed has positions given to what has none, and chooses none
+        GRANT EXECUTE ON FUNCTION public.ledger_feed_publish(bigint) TO license_web, license_worker;
     END IF;
 
     SELECT string_agg(relname, ', ' ORDER BY relname) INTO nobodys

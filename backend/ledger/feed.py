@@ -24,9 +24,8 @@ def publish() -> int:
         return 0
     with transaction.atomic(durable=True):
         queries.execute("begin_recompute")
-        if queries.column("feed_lock") != [True]:
-            return 0
-        return queries.execute("feed_publish", at_most=AT_ONCE)
+        [given] = queries.column("feed_publish", at_most=AT_ONCE)
+        return int(given)
 
 
 def newest() -> int:

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from psycopg import errors
 
 from django_setup import BACKEND
+from ledger import feed
 from ledger.engine import drain
 from license.models import ExportItem, License
 from tests.conftest import one, sql
@@ -109,6 +110,33 @@ def test_what_pages_write_is_captured_and_told_whatever_they_set(
     assert one("SELECT balance_cif FROM ledger_licensebalance") == 1000
     drain()
     assert one("SELECT balance_cif FROM ledger_licensebalance") == 2000
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_balancehistory SET position = position + 1000",
+        "UPDATE ledger_balancehistory SET position = NULL",
+        "SELECT nextval('ledger_balancehistory_position_seq')",
+        "SELECT setval('ledger_balancehistory_position_seq', 1)",
+    ],
+)
+def test_pages_have_positions_given_and_choose_none(statement: str, shameless: psycopg.Connection) -> None:
+    """Who follows would jump, or go back."""
+    assert shameless.execute("SELECT ledger_feed_publish(10), ledger_feed_publish(10)").fetchone() == (1, 0)
+    assert sql("SELECT position FROM ledger_balancehistory") == [(feed.newest(),)]
+    with pytest.raises(errors.InsufficientPrivilege):
+        shameless.execute(statement)
+    with session("license_auditor") as auditor, pytest.raises(errors.InsufficientPrivilege):
+        auditor.execute("SELECT ledger_feed_publish(10)")
+
+
+def test_who_publishes_cannot_slip_a_table_under_it(license: License) -> None:
+    with session("license_worker") as worker:
+        worker.execute("CREATE TEMPORARY TABLE ledger_balancehistory (id bigint, position bigint)")
+        worker.execute("SET search_path = pg_temp, public; SET ledger.engine = 'on'")
+        assert worker.execute("SELECT public.ledger_feed_publish(10)").fetchone() == (1,)
+    assert sql("SELECT position FROM ledger_balancehistory") == [(feed.newest(),)]
 
 
 def test_an_auditor_reads_and_can_do_nothing_else(license: License) -> None:
@@ -227,6 +255,9 @@ def test_every_table_has_a_word_and_a_second_time_changes_nothing() -> None:
         "GRANT TEMPORARY ON DATABASE {database} TO PUBLIC",
         "GRANT CREATE ON DATABASE {database} TO license_web",
         "GRANT UPDATE ON ledger_licensebalance TO license_web",
+        "GRANT UPDATE (position) ON ledger_balancehistory TO license_web",
+        "GRANT EXECUTE ON FUNCTION public.ledger_feed_publish(bigint) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION public.ledger_feed_publish(bigint) TO license_auditor",
         "GRANT UPDATE (balance_cif) ON ledger_licensebalance TO license_web",
         "GRANT SELECT (password) ON auth_user TO license_auditor",
         "GRANT TRUNCATE ON license_license TO PUBLIC",
