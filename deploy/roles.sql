@@ -112,6 +112,8 @@ BEGIN
             -- triggers write, as the owner: the outbox is worked off, the trail is kept
             ('ledger_licensechange', '', 'r', 'rawd', 'r'),
             ('ledger_tally ledger_failure', '', 'r', 'rawd', 'r'),
+            -- who takes a backup must read everything: the owner
+            ('reconcile_backup', '', 'r', 'r', 'r'),
             ('ledger_trailstatement ledger_trailentry', '', 'r', 'r', 'r'),
             -- who follows, and what was asked for by a page
             ('api_webhook', 'secret', 'rawd', 'rw', 's'),

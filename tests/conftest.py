@@ -25,7 +25,7 @@ TABLES = """
     ledger_upload, ledger_uploadfile, ledger_uploadedlicense, ledger_trailstatement, ledger_trailentry,
     reconcile_reconciliationrun,
     reconcile_reconciliationchunk, reconcile_drift, reconcile_finding, desk_runrequest, api_webhook,
-    ledger_failure, ledger_tally
+    ledger_failure, ledger_tally, reconcile_backup
 """
 EMPTY_TABLES = f"""
     DO $$ DECLARE

@@ -93,7 +93,7 @@ def last_night_is_of_today_and_complete() -> Iterator[Finding]:
     if night["mail_error"]:
         yield Finding(
             f"The report of {of[4:]} could not be mailed: {' '.join(night['mail_error'].split())}",
-            "Correct EMAIL_URL or the mail server, then run manage.py night_report --mail",
+            "Correct EMAIL_URL or the mail server: for a day it is tried again every five minutes",
         )
 
 

@@ -10,6 +10,7 @@ from doctor.examination import AROUND, DOORS, AwayError, Finding, Level, Part, c
 from doctor.sql import queries
 from license import schema
 from license.queries import backend_of
+from reconcile import backup
 from reconcile.guard import trigger_faults
 
 PAGE = "docs/operations.md#postgresql"
@@ -245,4 +246,21 @@ def database_is_sound() -> Iterator[Finding]:
         yield Finding(
             f"It has gone {row['transactions']:,} transactions without a freeze; at some 2,100 million it stops",
             "Run VACUUM as a superuser, and find out why autovacuum does not (old transactions, slots)",
+        )
+
+
+@check(Part.DATABASE, "docs/drills.md#taking-a-backup")
+def last_backup() -> Iterator[Finding]:
+    """Of those that this database knows of."""
+    age = backup.age()
+    if age is None:
+        yield Finding(
+            "No backup of this database is known",
+            "systemctl enable --now license-backup.timer; or let another program take them, and look whether it does",
+            Level.NOTE,
+        )
+    elif age > backup.OLD_AFTER:
+        yield Finding(
+            f"The last backup was begun {age // timedelta(hours=1)} hours ago",
+            "journalctl -u license-backup says why; mend that, then systemctl start license-backup",
         )

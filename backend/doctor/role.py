@@ -1,4 +1,4 @@
-"""Which role DATABASE_URL logs in as, what it may do that it need not, and what it cannot read that it must."""
+"""Which role DATABASE_URL logs in as, what it may do that it need not, and what it may not that it must."""
 
 from collections.abc import Iterator
 
@@ -33,24 +33,49 @@ NOT_READ = {
     "license_auditor": ("django_session", "axes_"),
 }
 """How the tables begin that each of deploy/roles.sql need not read; every other it must."""
+NOT_WRITTEN = {
+    "license_web": (
+        "ledger_licensebalance", "ledger_importitembalance", "ledger_balancehistory", "ledger_quarantine",
+        "ledger_licensechange", "ledger_tally", "ledger_failure", "ledger_trail", "reconcile_",
+        "django_celery_results_", "django_content_type", "django_migrations",
+    ),
+    "license_worker": (
+        "ledger_trail", "reconcile_backup", "api_token", "auth_", "axes_", "django_session", "django_admin_log",
+        "django_content_type", "django_migrations",
+    ),
+    "license_auditor": ("",),
+}  # fmt: skip
+"""The same of those that it need not write."""
+CALLED = {
+    "license_web": ["ledger_feed_publish(bigint)"],
+    "license_worker": ["ledger_feed_publish(bigint)"],
+    "license_auditor": [],
+}
+"""What it must be able to call."""
 SHOWN = 5
 
 
 @check(Part.DATABASE, PAGE)
-def role_reads_what_it_must() -> Iterator[Finding]:
+def role_may_what_it_must() -> Iterator[Finding]:
     """A table that a migration has made is the owner's alone, until the roles are given their rights anew."""
     [found] = queries.dicts("role")
     if (name := found["name"]) not in NOT_READ:
         return
-    ours = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
-    ours.add("django_migrations")
-    tables = [table for table in ours if not table.startswith(NOT_READ[name])]
-    if unread := queries.column("unreadable", tables=tables):
-        shown = ", ".join(unread[:SHOWN]) + (f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else "")
+    lacks = queries.rows(
+        "missing_rights", read=tables_but(NOT_READ[name]), written=tables_but(NOT_WRITTEN[name]), called=CALLED[name]
+    )
+    for may_not, names in lacks:
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         yield Finding(
-            f"Role {name} may not read {shown}: what needs that fails",
+            f"Role {name} may not {may_not} {shown}: what needs that fails",
             "As a superuser, run deploy/roles.sql of this version, as after each migrate",
         )
+
+
+def tables_but(beginnings: tuple[str, ...]) -> list[str]:
+    """Ours and those of what we use, without those whose names begin like this."""
+    ours = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
+    return sorted(table for table in {*ours, "django_migrations"} if not table.startswith(beginnings))
 
 
 @check(Part.DATABASE, PAGE)

@@ -17,6 +17,7 @@ from api.models import WebhookState
 from ledger import tally
 from monitor import broker, health
 from monitor.sql import queries
+from reconcile import backup
 from reconcile.audit import NO_DRIFT, Cause
 from reconcile.guard import trigger_faults
 from reconcile.models import RunStatus, RunTrigger
@@ -49,7 +50,7 @@ def _of_database() -> list[Metric] | None:
     try:
         with transaction.atomic(durable=True):
             queries.execute("begin_scrape")
-            return [*_state(), *_counts(), *_runs(), *_triggers(), *_webhooks()]
+            return [*_state(), *_counts(), *_runs(), *_triggers(), *_webhooks(), *_backup()]
     except Error as error:
         logger.warning("the database could not be asked for metrics: %s", error)
         return None
@@ -114,6 +115,7 @@ def _runs() -> Iterator[Metric]:
     duration = _labelled("last_run_duration_seconds", f"{said}how long it took, or has been going on.", "trigger")
     state = _labelled("last_run_state", f"{said}1 for the state that it is in.", "trigger", "state")
     licenses = _labelled("last_run_licenses", f"{said}how many licenses.", "trigger", "what")
+    unmailed = _labelled("last_run_mail_failing", f"{said}1: its report could not be mailed.", "trigger")
     drift = _labelled("last_run_drift", f"{said}how many fields of balances had drifted.", "trigger", "cause")
     for trigger in (each for each in RunTrigger.values if each in runs):
         run = runs[trigger]
@@ -124,10 +126,11 @@ def _runs() -> Iterator[Metric]:
             state.add_metric([trigger, status], status == run["status"])
         for what in ("checked", "drifted", "repaired"):
             licenses.add_metric([trigger, what], run[what])
+        unmailed.add_metric([trigger], run["is_mail_failing"])
         for cause in Cause:
             if cause not in NO_DRIFT:
                 drift.add_metric([trigger, cause], drifted.get(cause, 0))
-    yield from (date, duration, state, licenses, drift)
+    yield from (date, duration, state, licenses, unmailed, drift)
 
 
 def _triggers() -> Iterator[Metric]:
@@ -149,6 +152,11 @@ def _webhooks() -> Iterator[Metric]:
         failing.add_metric(name, webhook["failing_seconds"])
         stopped.add_metric(name, webhook["state"] == WebhookState.STOPPED)
     yield from (behind, failing, stopped)
+
+
+def _backup() -> Iterator[Metric]:
+    if (age := backup.age()) is not None:
+        yield _gauge("backup_age_seconds", "Since the last backup began.", value=Decimal(age.total_seconds()))
 
 
 def _gauge(

@@ -66,6 +66,21 @@ class ReconciliationRun(models.Model):
         return f"run {self.pk} of {self.business_date}"
 
 
+class Backup(models.Model):
+    """A file with all of the database, as `manage.py backup` has made it (docs/drills.md)."""
+
+    began_at = models.DateTimeField(help_text="What was committed by then is in it.")
+    finished_at = models.DateTimeField(db_default=Now())
+    size_bytes = models.BigIntegerField()
+    file = models.TextField(help_text="Where it was put, on the machine that made it.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.file
+
+
 class FindingKind(models.TextChoices):
     """What a run leaves for people to look at, in the order in which they should. docs/night.md says more of each."""
 

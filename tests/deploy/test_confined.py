@@ -17,6 +17,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
+from django_setup import BACKEND
+from embedded.binaries import find_postgres_bindir
 from embedded.server import find_free_port
 from license.models import License
 from license.tasks import sync_all_licenses
@@ -24,7 +26,8 @@ from processes import running
 from tests.acceptance.conftest import PATIENCE_SECONDS, balance_of, license, no_messages, nothing_is_pending, until
 from tests.conftest import assert_balances_follow_facts, sql
 from tests.deploy.conftest import program
-from tests.deploy.units import UNITS, environment_of, placed
+from tests.deploy.units import BACKUP, UNITS, environment_of, placed
+from tests.roles import url_of
 from tests.web.conftest import LogIn, log_in
 
 __all__ = ["license", "log_in", "no_messages"]
@@ -104,6 +107,25 @@ def test_balances_follow_and_the_night_happens(license: License, tmp_path: Path)
     for log in logs.values():
         assert "not permitted" not in log.read_text()
     assert_balances_follow_facts()
+
+
+def test_the_owner_takes_a_backup(license: License, tmp_path: Path) -> None:
+    """One that ends: whatever it may not do, it needs not."""
+    program("systemd-analyze", "systemd")
+    folder = tmp_path / "folder"
+    line = [*CONFINED, str(UNITS / BACKUP), str(folder), "--", *placed(BACKUP, folder)]
+    path = f"{find_postgres_bindir()}{os.pathsep}{os.environ['PATH']}"
+    surroundings = {
+        **environment_of(BACKUP),
+        "PATH": path,
+        "HOME": "/nonexistent",
+        "DATABASE_URL": url_of("license_owner"),
+    }
+    done = subprocess.run(line, cwd=BACKEND, env=surroundings, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    [file] = (folder / "lib/license-backup").iterdir()
+    assert sql("SELECT file, size_bytes FROM reconcile_backup") == [(str(file), file.stat().st_size)]
+    assert done.stdout.startswith(f"{file}: ")
 
 
 def test_the_pages_show_make_files_and_take_uploads(license: License, log_in: LogIn, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from django.urls import resolve
 
 from django_setup import CHECKOUT
 from tests.deploy.conftest import PATH, program
-from tests.deploy.units import UNITS, directives
+from tests.deploy.units import DAEMONS, directives
 
 CONTAINERS = CHECKOUT / "deploy/containers"
 UNIT_OF = {
@@ -52,7 +52,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_each_unit_is_a_service_that_does_the_same(config: dict[str, Any]) -> None:
     services = config["services"]
-    assert set(UNIT_OF.values()) == {path.name for path in UNITS.glob("*.service")}
+    assert sorted(UNIT_OF.values()) == DAEMONS
     image = (CONTAINERS / "Dockerfile").read_text(encoding="utf-8").partition("\nCMD ")[2]
     for name, unit in UNIT_OF.items():
         program, *arguments = directives(unit)["ExecStart"][0].split()

@@ -205,6 +205,16 @@ def test_a_replication_slot_that_nobody_reads_is_told() -> None:
         ]
 
 
+def test_a_database_without_a_backup_or_with_an_old_one_is_told() -> None:
+    [note] = findings(database.last_backup)
+    assert (note.what, note.level) == ("No backup of this database is known", Level.NOTE)
+    sql("INSERT INTO reconcile_backup (began_at, size_bytes, file) VALUES (now() - interval '35 h', 1, 'x')")
+    assert findings(database.last_backup) == []
+    sql("UPDATE reconcile_backup SET began_at = now() - interval '36 h 1 s'")
+    [found] = findings(database.last_backup)
+    assert (found.what, found.level) == ("The last backup was begun 36 hours ago", Level.WRONG)
+
+
 @pytest.mark.parametrize("look", [
     database.version_of_postgresql, database.pooler, database.clock_of_postgresql, database.database_is_sound,
     broker.version_of_redis, broker.clock_of_redis, broker.clients_of_redis, broker.redis_takes_writes,
@@ -291,16 +301,51 @@ def told_as(name: str, look: Look = role.role) -> list[str]:
 @pytest.mark.parametrize("name", ["license_web", "license_worker", "license_auditor"])
 def test_the_roles_of_an_installation_may_what_they_need(name: str) -> None:
     assert told_as(name) == []
-    assert told_as(name, role.role_reads_what_it_must) == []
+    assert told_as(name, role.role_may_what_it_must) == []
 
 
 @pytest.mark.parametrize("name", ["license_web", "license_worker", "license_auditor"])
 def test_rights_that_were_not_given_after_a_migration_are_told(name: str) -> None:
-    with while_it_is_so(f"REVOKE ALL ON ledger_settlement FROM {name}", "SELECT"):
-        [said] = told_as(name, role.role_reads_what_it_must)
-    assert said == f"Role {name} may not read ledger_settlement: what needs that fails"
+    lost = f"""
+        REVOKE ALL ON ledger_settlement FROM {name};
+        REVOKE INSERT, UPDATE, DELETE ON ledger_upload FROM {name};
+        REVOKE EXECUTE ON FUNCTION ledger_feed_publish FROM {name};
+    """
+    with while_it_is_so(lost, "SELECT"):
+        said = told_as(name, role.role_may_what_it_must)
     make_roles()
-    assert told_as(name, role.role_reads_what_it_must) == []
+    assert said == [
+        f"Role {name} may not {what}: what needs that fails"
+        for what in (
+            "call ledger_feed_publish(bigint)",
+            "read ledger_settlement",
+            "write ledger_settlement, ledger_upload",
+        )
+        if name != "license_auditor" or what.startswith("read")
+    ]
+    assert told_as(name, role.role_may_what_it_must) == []
+
+
+@pytest.mark.parametrize("name", ["license_web", "license_worker", "license_auditor"])
+def test_the_doctor_and_the_roles_agree_on_what_each_must(name: str) -> None:
+    """Or a table that is added to deploy/roles.sql is not looked at."""
+    may = """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND {} ORDER BY relname COLLATE "C"
+    """
+    for right, beginnings in (
+        ("has_any_column_privilege(%s, oid, 'SELECT')", role.NOT_READ[name]),
+        ("has_table_privilege(%s, oid, 'INSERT, UPDATE, DELETE')", role.NOT_WRITTEN[name]),
+    ):
+        assert [table for (table,) in sql(may.format(right), name)] == role.tables_but(beginnings)
+    assert role.CALLED[name] == [
+        routine
+        for (routine,) in sql(
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+            " AND has_function_privilege(%s, oid, 'EXECUTE')",
+            name,
+        )
+    ]
 
 
 def test_a_superuser_and_an_owner_are_told() -> None:

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django_setup import CHECKOUT
 from doctor import balances
 from ledger.engine import drain
-from reconcile import night
+from reconcile import backup, night
 from reconcile.audit import NO_DRIFT, Cause
 from reconcile.models import RunTrigger
 from tests.conftest import sql
@@ -43,6 +43,7 @@ def metrics(scrape: Scrape) -> dict[str, set[str]]:
     make_licenses(1)
     drain()
     night.work(night.start(RunTrigger.NIGHT))
+    sql("INSERT INTO reconcile_backup (began_at, size_bytes, file) VALUES (now(), 1, 'x')")
     erp = User.objects.create(username="erp")
     sql("INSERT INTO api_webhook (user_id, url, secret, position) VALUES (%s, 'x', 'x', 0)", erp.pk)
     said = scrape()
@@ -80,6 +81,11 @@ def test_the_alert_of_drift_and_the_doctor_pass_over_the_same_causes() -> None:
     passed_over = re.findall(r'cause!~"([^"]*)"', expression)[0].split("|")
     assert {*passed_over, *NO_DRIFT} == {*balances.EXPLAINED}
     assert {*passed_over} == {Cause.MISSED_EXPIRY, Cause.QUARANTINED, Cause.OLDER_RULES}
+
+
+def test_the_alert_of_backups_and_the_doctor_wait_equally_long() -> None:
+    [expression] = [alert["expr"] for alert in ALERTS if alert["alert"] == "BackupOld"]
+    assert expression.endswith(f" > {backup.OLD_AFTER.total_seconds():.0f}")
 
 
 def test_every_alert_is_told_in_words_and_has_a_runbook() -> None:

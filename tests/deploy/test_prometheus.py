@@ -152,6 +152,7 @@ def make_it_sound() -> None:
     make_licenses(4)
     drain()
     night.work(night.start(RunTrigger.NIGHT, batch_size=2))
+    sql("INSERT INTO reconcile_backup (began_at, size_bytes, file) VALUES (now(), 1, 'x')")
     erp = User.objects.create(username="erp")
     sql("INSERT INTO api_webhook (user_id, url, secret, position) VALUES (%s, 'x', 'x', 0)", erp.pk)
     add_up()
@@ -166,6 +167,7 @@ def break_everything() -> None:
     with failing("reconcile_reconciliationchunk", LAST_CHUNK, "XX000"):  # DriftFound, RunIncomplete
         night.work(night.start(RunTrigger.NIGHT, batch_size=2))
     sql("UPDATE reconcile_reconciliationrun SET business_date = business_date - 1")  # NightOwed
+    sql("UPDATE reconcile_reconciliationrun SET mail_error = 'refused'")  # ReportNotMailed
     night.start(RunTrigger.MANUAL)
     sql("UPDATE reconcile_reconciliationrun SET started_at = started_at - interval '4 hours' WHERE trigger = 'manual'")
     with failing("ledger_licensebalance", "NEW.license_id = 2", "22003"):  # LicensesQuarantined
@@ -175,6 +177,7 @@ def break_everything() -> None:
     sql("INSERT INTO ledger_balancehistory (license_id, changed_at, sources, first_change_at) "  # BalancesSlow
         "SELECT 1, now(), '{x}', now() - interval '5 s' FROM generate_series(1, 100)")  # fmt: skip
     sql("RESET ledger.engine")
+    sql("UPDATE reconcile_backup SET began_at = began_at - interval '2 days'")  # BackupOld
     sql("UPDATE api_webhook SET failing_since = now() - interval '2 hours'")  # WebhookFails
     sql("INSERT INTO ledger_upload (form, uploaded_by, state, asked_at) "  # UploadWaits
         "VALUES (gen_random_uuid(), 'asha', 'load', now() - interval '1 hour')")  # fmt: skip

@@ -10,7 +10,7 @@ from django.conf import settings
 from django_setup import CHECKOUT
 from processes import STOP_SECONDS
 from tests.deploy.conftest import program
-from tests.deploy.units import BIN, UNITS, directives, placed, text_of
+from tests.deploy.units import BACKUP, BIN, DAEMONS, UNITS, directives, placed, text_of
 
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 EXPOSURE = 13
@@ -56,13 +56,16 @@ def test_little_is_exposed(unit: str) -> None:
 
 
 def test_they_are_confined_alike() -> None:
-    confined = {text_of(unit).partition("\n# What it may not do")[2].partition("[Install]")[0] for unit in SERVICES}
+    confined = {
+        text_of(unit).partition("\n# What it may not do")[2].partition("[Install]")[0].strip() for unit in SERVICES
+    }
     assert len(confined) == 1
+    assert confined != {""}
     for unit in SERVICES:
         assert directives(unit).items() >= CONFINED.items()
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", DAEMONS)
 def test_each_comes_back_and_ends_in_peace(unit: str) -> None:
     says = directives(unit)
     assert says["Restart"] == ["always"]
@@ -83,7 +86,7 @@ def test_one_process_that_wants_too_much_is_ended_alone_and_each_has_enough(unit
     assert says["OOMPolicy"] == ["continue"]
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", DAEMONS)
 def test_it_has_begun_when_its_program_says_so_or_is_there(unit: str) -> None:
     """Of all of them only gunicorn tells systemd; on SIGHUP it takes new workers before the old ones go."""
     says = directives(unit)
@@ -93,9 +96,9 @@ def test_it_has_begun_when_its_program_says_so_or_is_there(unit: str) -> None:
 
 
 def test_they_begin_with_the_server_after_what_they_ask() -> None:
-    for unit in (*SERVICES, "license.target"):
+    for unit in (*DAEMONS, "license.target"):
         assert directives(unit)["WantedBy"] == ["multi-user.target"]
-    for unit in SERVICES:
+    for unit in DAEMONS:
         assert directives(unit)["After"] == ["network.target postgresql.service redis-server.service"]
     assert directives("celery-worker.service")["Also"] == ["celery-night.service"]
 
@@ -106,7 +109,7 @@ def test_each_writes_where_systemd_makes_it_a_place() -> None:
     for unit in SERVICES:
         says = directives(unit)
         assert says["Group"] == says["User"]
-        assert says["Environment"][0] == f'"PATH={BIN}"'
+        assert says["Environment"][0] == f'"PATH={BIN}{":/usr/bin" if unit == BACKUP else ""}"'
         command = says["ExecStart"][0]
         for written, directory, root in (
             ("logfile", "LogsDirectory", "/var/log/"),
@@ -136,13 +139,12 @@ def test_none_holds_a_secret(unit: str) -> None:
     role = says["User"][0].removeprefix("license_")
     assert says["EnvironmentFile"] == ["/etc/license-manager.env", f"-/etc/license-manager.{role}.env"]
     assert {value.strip('"').partition("=")[0] for value in says["Environment"]} <= {"PATH", "PGAPPNAME"}
-    assert role == ("web" if "gunicorn" in says["ExecStart"][0] else "worker")
+    assert role == ("owner" if unit == BACKUP else "web" if "gunicorn" in says["ExecStart"][0] else "worker")
 
 
 def test_the_target_wants_all_of_them() -> None:
-    [wanted] = directives("license.target")["Wants"]
-    assert sorted(wanted.split()) == SERVICES
-    for unit in SERVICES:
+    assert sorted({*SERVICES} - {BACKUP}) == DAEMONS
+    for unit in DAEMONS:
         assert directives(unit)["PartOf"] == ["license.target"]
 
 
@@ -154,3 +156,20 @@ def test_each_queue_has_a_worker_and_the_night_one_of_its_own(tmp_path: Path) ->
     assert queues["celery-night.service"] == {"reconcile"}
     assert queues["celery-worker.service"] == {queue.name for queue in settings.CELERY_TASK_QUEUES} - {"reconcile"}
     assert directives("celery-worker.service")["Wants"] == ["celery-night.service"]
+
+
+def test_a_backup_is_taken_each_day_when_the_night_is_over_and_tried_again() -> None:
+    timer, says = directives("license-backup.timer"), directives(BACKUP)
+    assert timer["OnCalendar"] == ["*-*-* 03:30:00 Asia/Kolkata"]  # docs/drills.md says so
+    assert (timer["Persistent"], timer["WantedBy"]) == (["yes"], ["timers.target"])
+    calendar = [program("systemd-analyze", "systemd"), "calendar", timer["OnCalendar"][0]]
+    assert subprocess.run(calendar, capture_output=True, text=True).returncode == 0
+    assert (says["Type"], says["Restart"], says["StartLimitIntervalSec"]) == (["oneshot"], ["on-failure"], ["0"])
+    assert "WantedBy" not in says
+    assert "PartOf" not in says  # whoever stops the services does not mean it
+
+
+def test_nobody_else_reads_backups() -> None:
+    says = directives(BACKUP)
+    assert says["StateDirectoryMode"] == ["0700"]
+    assert says["ExecStart"][0].endswith(f" manage.py backup --keep=14 /var/lib/{says['StateDirectory'][0]}")

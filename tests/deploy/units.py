@@ -27,15 +27,20 @@ def directives(unit: str) -> dict[str, list[str]]:
     return says
 
 
+DAEMONS = sorted(directives("license.target")["Wants"][0].split())
+"""The services that are always up."""
+BACKUP = "license-backup.service"
+
+
 def placed(unit: str, folder: Path) -> list[str]:
     """Its command, with log and run directories in `folder`, which are made as systemd makes them."""
     says = directives(unit)
     assert says["WorkingDirectory"] == [str(BACKEND)]
-    for kind, name in (("log", "LogsDirectory"), ("run", "RuntimeDirectory")):
+    for kind, name in (("log", "LogsDirectory"), ("run", "RuntimeDirectory"), ("lib", "StateDirectory")):
         for value in says.get(name, []):
             (folder / kind / value).mkdir(parents=True, exist_ok=True)
     line = says["ExecStart"][0].replace("%%", "%")
-    return shlex.split(line.replace("/var/log/", f"{folder}/log/").replace("/var/run/", f"{folder}/run/"))
+    return shlex.split(re.sub(r"/var/(log|run|lib)/", rf"{folder}/\1/", line))
 
 
 def option(command: list[str], name: str) -> str:

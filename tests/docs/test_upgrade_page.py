@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from django_setup import CHECKOUT
+from tests.deploy.units import DAEMONS
 
 STEPS = re.findall(r"^( *)```sh\n(.*?)^ *```", (CHECKOUT / "docs" / "upgrade.md").read_text(), re.DOTALL | re.MULTILINE)
 DEPLOY = CHECKOUT / "deploy"
@@ -39,10 +40,9 @@ def test_services_and_commands_move_to_a_folder(way: str, tmp_path: Path) -> Non
 
 
 def test_every_unit_is_restarted_both_ways() -> None:
-    services = {path.stem for path in (DEPLOY / "systemd").glob("*.service")}
     there, back = [], []
     for indent, step in STEPS:
         restarted = re.findall(r"systemctl restart (.*)", step)
         (back if indent else there).extend(name for names in restarted for name in names.split())
-    assert sorted(there) == sorted(back) == sorted(services)
+    assert sorted(there) == sorted(back) == [unit.removesuffix(".service") for unit in DAEMONS]
     assert there[-1] == back[0] == "license-web"

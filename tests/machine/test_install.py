@@ -18,12 +18,12 @@ from playwright.sync_api import Page, expect, sync_playwright
 from browser import find_chromium
 from django_setup import CHECKOUT
 from tests.deploy.conftest import program
-from tests.deploy.units import UNITS
+from tests.deploy.units import DAEMONS
 from tests.machine.machine import NAME, PERSON, Machine, new_server
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(7200)]
 
-SERVICES = sorted(path.stem for path in UNITS.glob("*.service"))
+SERVICES = [unit.removesuffix(".service") for unit in DAEMONS]
 PASSWORD = "three-containers-at-Nhava-Sheva"  # noqa: S105 -- of a machine that is thrown away
 LICENSE = "0310482917"
 BUNDLE = "license-manager.bundle"
@@ -128,8 +128,8 @@ def follows(machine: Machine) -> None:
 
 def test_does_it_work(server: Machine) -> None:
     commands = [line.partition("  #")[0].rstrip() for line in INSTALL["9."][0].splitlines()]
-    listed, head, check, night, as_worker, as_web, freshness, audit = map(server.types, commands)
-    assert len(re.findall(r"\.(?:service|target)\s+loaded\s+active", listed)) == 6
+    listed, head, check, night, _backup, as_worker, as_web, freshness, audit = map(server.types, commands)
+    assert len(re.findall(r"\.(?:service|target|timer)\s+loaded\s+active", listed)) == 7
     assert "HTTP/2 200" in head
     assert "no issues" in check
     assert "0 licenses checked" in night
@@ -254,6 +254,21 @@ def test_a_worker_may_be_without_the_night(server: Machine) -> None:
         follows(server)
     server.types("sudo systemctl start celery-night")
     until(lambda: active(server), "all are up")
+
+
+def test_a_backup_takes_the_place_of_what_is_there(server: Machine) -> None:
+    [take] = blocks("drills.md")["Taking a backup"]
+    server.types(take)
+    then = balance(server)
+    follows(server)
+    assert balance(server) != then
+    told = server.types("\n".join(blocks("drills.md")["Restoring on an installation"]))
+    assert told.count(" 0 differences; 0 changes pending") == 2
+    assert told.rstrip().endswith(WELL)
+    assert balance(server) == then
+    follows(server)
+    kept = server.types("sudo sh -c 'cd /var/lib/license-backup; stat --format=\"%a %U\" . *'")
+    assert kept == "700 license_owner\n" + "600 license_owner\n" * 2
 
 
 def test_it_begins_by_itself(server: Machine) -> None:

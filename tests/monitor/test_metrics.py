@@ -121,6 +121,22 @@ def test_a_night_of_yesterday_is_not_todays(scrape: Scrape) -> None:
     assert scrape()['lbe_last_run_state{state="complete",trigger="night"}'] == 1
 
 
+def test_a_report_that_could_not_be_mailed(scrape: Scrape) -> None:
+    night.work(night.start(RunTrigger.NIGHT))
+    assert scrape()['lbe_last_run_mail_failing{trigger="night"}'] == 0
+    sql("UPDATE reconcile_reconciliationrun SET mail_error = 'refused'")
+    assert scrape()['lbe_last_run_mail_failing{trigger="night"}'] == 1
+
+
+def test_the_last_backup(scrape: Scrape) -> None:
+    for hours in (30, 3, 300):
+        sql(
+            "INSERT INTO reconcile_backup (began_at, size_bytes, file) VALUES (now() - %s * interval '1 h', 1, 'x')",
+            hours,
+        )
+    assert 3 * 3600 <= scrape()["lbe_backup_age_seconds"] < 3 * 3600 + 300
+
+
 def test_a_trigger_at_fault(scrape: Scrape) -> None:
     sql("ALTER TABLE license_exportitem DISABLE TRIGGER USER")
     try:

@@ -7,7 +7,8 @@ SELECT
     run.licenses_checked AS checked,
     run.licenses_drifted AS drifted,
     run.licenses_repaired AS repaired,
-    run.drift_counts
+    run.drift_counts,
+    run.mail_error <> '' AS is_mail_failing
 FROM unnest(ARRAY['night', 'manual']) AS kind (trigger)
 JOIN LATERAL (
     SELECT * FROM reconcile_reconciliationrun WHERE trigger = kind.trigger ORDER BY id DESC LIMIT 1

@@ -56,7 +56,7 @@ def _text(found: Examination) -> str:
                 if finding.level == level and finding not in told:  # of a server that is away, one part has said it
                     told.add(finding)
                     lines += [
-                        f"{MARKS[level]} {each.part}: {finding.what}.",
+                        f"{MARKS[level]} {each.part}: {finding.what.rstrip('.')}.",
                         f"    {finding.do} ({each.page}).",
                     ]
     missed = Counter(each.part for each in found.made if each.findings is None)
