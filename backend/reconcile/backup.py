@@ -61,7 +61,8 @@ def take(folder: Path, keep: int) -> tuple[Backup, list[Path]]:
                 partly.unlink(missing_ok=True)
             os.fsync(place)
             backup = Backup.objects.create(began_at=began_at, size_bytes=file.stat().st_size, file=str(file.resolve()))
-            old = _backups(folder, database)[:-keep]
+            # not the new one, where a clock that was wrong has named others for a day to come
+            old = [each for each in _backups(folder, database)[:-keep] if each != file]
             for each in old:
                 each.unlink()
             return backup, old

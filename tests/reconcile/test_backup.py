@@ -80,6 +80,15 @@ def test_what_is_too_old_is_deleted_and_nothing_else(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted([*others, *ours[2:], Path(taken.file).name])
 
 
+def test_the_new_one_stays_where_a_clock_was_wrong(tmp_path: Path) -> None:
+    database = connection.settings_dict["NAME"]
+    for day in (1, 2):
+        (tmp_path / f"{database}-2999-01-0{day}T03-30-00.dump").touch()
+    taken, deleted = backup.take(tmp_path, keep=2)
+    assert deleted == []
+    assert Path(taken.file).name in names(tmp_path)
+
+
 def test_its_name_is_the_moment_in_india(tmp_path: Path) -> None:
     taken, _ = backup.take(tmp_path, keep=1)
     in_india = one(
