@@ -159,6 +159,24 @@ def test_it_stands_before_the_pages(up: Site, tmp_path: Path) -> None:
     assert ask("HEAD", "/ledgers/", **{**who, "Content-Length": str(2 * MAX_REQUEST_BYTES)})[0].status == 413
 
 
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("192.0.2.7", 403)])
+def test_a_prometheus_elsewhere_may_ask_by_its_address(
+    address: str, status: int, site: Site, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As docs/monitoring.md says."""
+    [lines] = re.findall(r"`(allow ADDRESS;.+?)`", (CHECKOUT / "docs/monitoring.md").read_text(encoding="utf-8"))
+    lines = lines.replace("ADDRESS", address).replace("127.0.0.1:8000", f"127.0.0.1:{site.pages}")
+    text = (tmp_path / "site.conf").read_text()
+    assert text.count("return 404;") == 1
+    (tmp_path / "site.conf").write_text(text.replace("return 404;", lines))
+    request.getfixturevalue("up")
+    with closing(Https(site.https, tmp_path / "fullchain.pem")) as prometheus:
+        prometheus.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        response = prometheus.getresponse()
+        assert response.status == status
+        assert (b"\nlbe_up{" in response.read()) == (status == 200)
+
+
 def test_an_answer_arrives_though_the_page_has_not_read_what_was_sent(up: Site) -> None:
     headers = {"Host": NAME, "X-Forwarded-Proto": "https", "Content-Type": "text/plain"}
     for path, status in (("/ledgers/", 403), ("/nowhere/", 404)):
