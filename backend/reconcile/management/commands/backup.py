@@ -19,7 +19,7 @@ class Command(BaseCommand):
         "Writes the whole database into a new file of a folder (pg_dump, of one snapshot, beside any load) that only "
         "this user can read, and deletes all but the newest of its backups there. For the role license_owner. "
         "docs/drills.md says how one is restored. "
-        "Exit status: 0 there is a new backup, 1 there is none, and nothing was deleted."
+        "Exit status: 0 done, 1 not, and standard error says why; no backup is deleted before there is a new one."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
